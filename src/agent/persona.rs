@@ -1,7 +1,7 @@
 //! Who speaks: a persona file of `dialplans/personas/`.
 
 use jiff::tz::TimeZone;
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use milo_models::{
     engine::Language,
@@ -13,7 +13,7 @@ use super::{Bounds, Frame, Greeting, Medium, Moment, Reach, Remembering, memory}
 use crate::{
     after::Form,
     config,
-    dialplan::{Variables, madagascar, zone},
+    dialplan::{ServedWords, Variables, madagascar, zone},
     engines::{Mode, Timbres},
 };
 
@@ -81,6 +81,9 @@ pub struct Persona {
     /// What its model may have done: files of `dialplans/tools/`, without their ending, and tools of `[[mcp]]` as `SERVER/TOOL` or `SERVER/*`.
     #[serde(default)]
     pub tools: Vec<String>,
+    /// What callers hear of the tools of servers, and whether they are asked first: by `SERVER/TOOL`, or `SERVER/*`.
+    #[serde(default)]
+    pub mcp: BTreeMap<String, ServedWords>,
     /// Whether the model is told the names and arguments of its tools only, as the shipped one was trained.
     #[serde(default)]
     pub brief_tools: bool,
@@ -218,6 +221,9 @@ impl Persona {
         persona.turns.check()?;
         persona.limits.check()?;
         persona.check_languages()?;
+        for (name, words) in &persona.mcp {
+            words.fault(name, &persona.tools).map_or(Ok(()), |fault| Err(format!("[mcp.{name:?}]: {fault}")))?;
+        }
         persona.after.as_ref().map_or(Ok(()), Form::check)?;
         persona.memory.map_or(Ok(()), |memory| memory.check(persona.after.as_ref()))?;
         for language in [Language::Mg, Language::Fr] {

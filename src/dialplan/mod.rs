@@ -28,6 +28,7 @@ mod ready;
 #[cfg(test)]
 mod reference;
 mod request;
+mod served;
 mod surroundings;
 mod text;
 mod tool;
@@ -61,6 +62,7 @@ pub use knowledge::{Knowledge, LookUp, Near, Vectors};
 pub use message::{Message, Voicemail};
 pub use pattern::{Pattern, Patterns};
 pub use request::{Request, RequestKind};
+pub use served::ServedWords;
 pub use surroundings::Surroundings;
 pub use text::TextMessage;
 pub use tool::Tool;
