@@ -102,22 +102,35 @@ pub(super) fn body(
     })
 }
 
-/// Asks, and asks again while nothing is heard; says also how often.
+/// Asks, and asks again while nothing is heard, or the other side cannot just now; says also how often.
 pub(super) async fn ask(webhook: &Webhook, body: String, webhooks: &Webhooks) -> (Result<Answer, String>, u32) {
     let url = match webhook.target() {
         Ok(url) => url,
         Err(why) => return (Err(why), 0),
     };
+    // What they are read from may have changed.
+    let headers = match webhook.fields() {
+        Ok(headers) => headers,
+        Err(why) => return (Err(why), 0),
+    };
     let delivery = Key::new().to_string();
-    let mut tries = 0;
+    // No longer is rested in all than one try may take.
+    let (mut tries, mut patience) = (0, Duration::from_secs(webhook.seconds));
     loop {
         tries += 1;
         let timestamp = Stamp::now().millis() / 1_000;
-        let question = Question { url: &url, delivery: delivery.clone(), timestamp, body: body.clone() };
+        let (delivery, body, headers) = (delivery.clone(), body.clone(), headers.clone());
+        let question = Question { url: &url, delivery, timestamp, body, headers };
         match webhooks.ask(&question, Duration::from_secs(webhook.seconds)).await {
             Ok(said) => return (understood(webhook, said), tries),
-            Err(unanswered) if unanswered.again && tries <= webhook.retries => sleep(PAUSE).await,
-            Err(unanswered) => return (Err(unanswered.why), tries),
+            Err(unanswered) => {
+                let rest = unanswered.rest.unwrap_or_default().max(PAUSE);
+                match patience.checked_sub(rest).filter(|_| unanswered.again && tries <= webhook.retries) {
+                    Some(left) => patience = left,
+                    None => return (Err(unanswered.why), tries),
+                }
+                sleep(rest).await;
+            }
         }
     }
 }
@@ -163,6 +176,7 @@ mod tests {
             plans: vec!["vip".into()],
             seconds: 5,
             retries: 0,
+            headers: BTreeMap::new(),
             failed: None,
         };
         let answer = understood(&webhook, json!({ "variables": { "name": "Rasoa", "age": 7 }, "plan": "vip" }));
