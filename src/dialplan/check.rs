@@ -136,10 +136,15 @@ fn verb(action: &Action, known: &Known<'_>, names: &Names<'_>, headers: &mut BTr
         wrong(format!("bridge: queue: no plan has a queue {line:?}; known: {}", lines.join(", ")));
     }
     if let Action::LookUp(LookUp { within, .. }) = action
-        && !known.knowledge.contains_key(within)
+        && !(known.knowledge.contains_key(within) || within.is_empty() && known.knowledge.len() == 1)
     {
         let folders: Vec<_> = known.knowledge.keys().map(String::as_str).collect();
-        wrong(format!("look_up: within: no folder knowledge/{within}; known: {}", folders.join(", ")));
+        let what = if within.is_empty() {
+            "left out, and there is not one folder in knowledge/".to_owned()
+        } else {
+            format!("no folder knowledge/{within}")
+        };
+        wrong(format!("look_up: within: {what}; known: {}", folders.join(", ")));
     }
     if let Action::Converse { persona, .. } = action
         && !known.personas.contains_key(persona)

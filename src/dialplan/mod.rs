@@ -296,7 +296,11 @@ impl Dialplans {
     /// known.
     pub fn look_up(&self, look_up: &LookUp, near: Option<&Near>) -> String {
         let LookUp { within, about, most, .. } = look_up;
-        self.knowledge.get(within).map(|known| known.find(about, *most, near)).unwrap_or_default()
+        let known = match within.as_str() {
+            "" => self.knowledge.values().next(),
+            within => self.knowledge.get(within),
+        };
+        known.map(|known| known.find(about, *most, near)).unwrap_or_default()
     }
 
     /// The texts of all that is known.
