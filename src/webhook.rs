@@ -382,7 +382,8 @@ mod tests {
         let refused = async |host: &str, url: &str| {
             let webhook = config::Webhook { hosts: vec![host.to_owned()], ..config::Webhook::default() };
             let url = url.parse().unwrap();
-            let question = Question { url: &url, delivery: String::new(), timestamp: 0, body: "{}".into(), headers: Vec::new() };
+            let question =
+                Question { url: &url, delivery: String::new(), timestamp: 0, body: "{}".into(), headers: Vec::new() };
             Webhooks::new(&webhook).unwrap().ask(&question, Duration::from_secs(20)).await.unwrap_err().why
         };
         let why = refused("localhost", "http://localhost:9/").await;

@@ -1,11 +1,44 @@
-//! What a persona has of its own of `[conversation]` and `[limits]`, besides how long callers are given to finish.
+//! What a persona has of its own of `[conversation]` and `[limits]`.
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::config::{self, Conversation};
+
+/// How long callers are given to finish; what is left out is as the configuration says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Turns {
+    /// Silence that ends a turn of which it is not known whether it is over, in milliseconds.
+    pub end_of_turn_ms: Option<u64>,
+    /// Silence that ends one that seems to go on, in milliseconds.
+    pub longest_pause_ms: Option<u64>,
+}
+
+impl Turns {
+    /// The rhythm of talking with these in it.
+    pub fn within(self, conversation: &Conversation) -> Conversation {
+        Conversation {
+            end_of_turn_ms: self.end_of_turn_ms.unwrap_or(conversation.end_of_turn_ms),
+            longest_pause_ms: self.longest_pause_ms.unwrap_or(conversation.longest_pause_ms),
+            ..conversation.clone()
+        }
+    }
+
+    pub(super) fn check(self) -> Result<(), String> {
+        let (end, pause) = (Conversation::END_OF_TURN_MS, Conversation::LONGEST_PAUSE_MS);
+        for (key, value, range) in
+            [("end_of_turn_ms", self.end_of_turn_ms, end), ("longest_pause_ms", self.longest_pause_ms, pause)]
+        {
+            if let Some(value) = value.filter(|value| !range.contains(value)) {
+                return Err(format!("[turns]: {key} = {value} is not within {} to {}", range.start(), range.end()));
+            }
+        }
+        Ok(())
+    }
+}
 
 /// How long it waits, and how long it may go on; what is left out is as the configuration says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -94,7 +127,10 @@ mod tests {
         for (text, why) in [
             ("filler_ms = 100", "[limits]: filler_ms = 100 is not within 200 to 20000"),
             ("silence_prompt_s = 5", "go together"),
-            ("silence_prompt_s = 9\nsilence_hangup_s = 9", "silence_hangup_s = 9 is not longer than silence_prompt_s = 9"),
+            (
+                "silence_prompt_s = 9\nsilence_hangup_s = 9",
+                "silence_hangup_s = 9 is not longer than silence_prompt_s = 9",
+            ),
             ("call_seconds = 0", "[limits]: call_seconds = 0 is not within 1 to 86400"),
         ] {
             let refused = bounds(text).check().expect_err(text);

@@ -56,7 +56,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 pub use audience::{Audience, Happened, Manner};
-pub use bounds::Bounds;
+pub use bounds::{Bounds, Turns};
 pub(crate) use context::Context;
 pub use detector::{Answerer, Cue, Detector, Notice, Verdict, network};
 pub use ear::{Ear, Noticed};
@@ -72,7 +72,7 @@ pub use mouth::announce;
 pub use news::{News, Speaker};
 pub use overhear::Overhearing;
 pub(crate) use persona::MOST_TOKENS;
-pub use persona::{Backdrop, Persona, Phrase, Turns};
+pub use persona::{Backdrop, Persona, Phrase};
 pub use phrases::SetPhrases;
 pub(crate) use phrases::spoken;
 pub use prompt::Prompt;

@@ -9,10 +9,9 @@ use milo_models::{
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
-use super::{Bounds, Frame, Greeting, Medium, Moment, Reach, Remembering, memory};
+use super::{Bounds, Frame, Greeting, Medium, Moment, Reach, Remembering, Turns, memory};
 use crate::{
     after::Form,
-    config,
     dialplan::{ServedWords, Variables, madagascar, zone},
     engines::{Mode, Timbres},
 };
@@ -102,39 +101,6 @@ pub struct Persona {
 
 fn dialect<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Dialect>, D::Error> {
     String::deserialize(deserializer)?.parse().map(Some).map_err(D::Error::custom)
-}
-
-/// Of `[conversation]`'s, what this persona has of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Turns {
-    /// Silence that ends a turn of which it is not known whether it is over, in milliseconds.
-    pub end_of_turn_ms: Option<u64>,
-    /// Silence that ends one that seems to go on, in milliseconds.
-    pub longest_pause_ms: Option<u64>,
-}
-
-impl Turns {
-    /// The rhythm of talking with these in it.
-    pub fn within(self, conversation: &config::Conversation) -> config::Conversation {
-        config::Conversation {
-            end_of_turn_ms: self.end_of_turn_ms.unwrap_or(conversation.end_of_turn_ms),
-            longest_pause_ms: self.longest_pause_ms.unwrap_or(conversation.longest_pause_ms),
-            ..conversation.clone()
-        }
-    }
-
-    fn check(self) -> Result<(), String> {
-        let (end, pause) = (config::Conversation::END_OF_TURN_MS, config::Conversation::LONGEST_PAUSE_MS);
-        for (key, value, range) in
-            [("end_of_turn_ms", self.end_of_turn_ms, end), ("longest_pause_ms", self.longest_pause_ms, pause)]
-        {
-            if let Some(value) = value.filter(|value| !range.contains(value)) {
-                return Err(format!("[turns]: {key} = {value} is not within {} to {}", range.start(), range.end()));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// A sound that goes on for the whole conversation, and steps back under the voice.
@@ -415,7 +381,10 @@ mod tests {
     use milo_models::text::speakable_in;
 
     use super::*;
-    use crate::store::{Memory, Stamp};
+    use crate::{
+        config,
+        store::{Memory, Stamp},
+    };
 
     #[test]
     fn a_dialect_is_one_whose_words_are_known() {

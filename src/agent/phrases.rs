@@ -56,9 +56,7 @@ impl SetPhrases {
         for persona in personas {
             // In its own voice, too, what is said where there is none to say its goodbye.
             let sentences = persona.sentences().map(|(language, _, text)| (language, text)).chain(GOODBYES);
-            known.extend(
-                sentences.map(|(language, text)| (Known::of(Some(persona), text, language), &persona.voice)),
-            );
+            known.extend(sentences.map(|(language, text)| (Known::of(Some(persona), text, language), &persona.voice)));
         }
         let more = GOODBYES.into_iter().chain(more);
         known.extend(more.map(|(language, text)| (Known::of(None, text, language), &plain)));

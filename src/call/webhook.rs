@@ -114,7 +114,7 @@ pub(super) async fn ask(webhook: &Webhook, body: String, webhooks: &Webhooks) ->
         Err(why) => return (Err(why), 0),
     };
     let delivery = Key::new().to_string();
-    // No longer is rested in all than one try may take.
+    // Who asks for rest is given no more of it in all than one try may take.
     let (mut tries, mut patience) = (0, Duration::from_secs(webhook.seconds));
     loop {
         tries += 1;
@@ -124,12 +124,12 @@ pub(super) async fn ask(webhook: &Webhook, body: String, webhooks: &Webhooks) ->
         match webhooks.ask(&question, Duration::from_secs(webhook.seconds)).await {
             Ok(said) => return (understood(webhook, said), tries),
             Err(unanswered) => {
-                let rest = unanswered.rest.unwrap_or_default().max(PAUSE);
+                let rest = unanswered.rest.unwrap_or_default();
                 match patience.checked_sub(rest).filter(|_| unanswered.again && tries <= webhook.retries) {
                     Some(left) => patience = left,
                     None => return (Err(unanswered.why), tries),
                 }
-                sleep(rest).await;
+                sleep(rest.max(PAUSE)).await;
             }
         }
     }

@@ -510,7 +510,10 @@ mod tests {
         let known = of("facts = ['Misokatra.']", &another).expect("it is told");
         let lasting = known.lasting_prompts(true);
         assert!(lasting[0].contains("- Misokatra.") && lasting[0].len() > 1_000, "{lasting:?}");
-        assert!(!known.lasting_prompts(false)[0].contains("Misokatra"), "the one that ships reads no more than its prompt");
+        assert!(
+            !known.lasting_prompts(false)[0].contains("Misokatra"),
+            "the one that ships reads no more than its prompt"
+        );
         let told = of("context_tokens = 300", &another).expect_err("no room").to_string();
         assert!(told.contains("line 1: context_tokens = 300: the prompt and its frame are some"), "{told}");
     }

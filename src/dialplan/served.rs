@@ -115,7 +115,9 @@ mod tests {
         assert_eq!(question(&nothing, true, &[]).as_deref(), Some("Je le fais vraiment?"));
         let told = [("count", "3"), ("of", "{{caller}}"), ("why", "")];
         assert_eq!(question(&nothing, true, &told).as_deref(), Some("Je le fais vraiment: 3, {{caller}}?"));
-        assert!(question(&nothing, true, &[("of", &"é".repeat(5_000))]).is_some_and(|asked| asked.chars().count() < 230));
+        assert!(
+            question(&nothing, true, &[("of", &"é".repeat(5_000))]).is_some_and(|asked| asked.chars().count() < 230)
+        );
         assert_eq!(question(&words("confirm = false"), true, &[]), None);
         assert!(question(&words("confirm = true"), false, &[]).is_some());
         let own = words("mg.confirm = 'Hanafatra ve?'\nfr.confirm = 'Je commande {{of}}?'");

@@ -97,7 +97,9 @@ fn field(name: &str, from: &str) -> Result<(HeaderName, HeaderValue), String> {
         return Err(wrong("is written by Milo itself".into()));
     }
     let text = match from.split_once(':') {
-        Some(("env", variable)) => env::var(variable).map_err(|_| wrong(format!("{variable} is not in the environment")))?,
+        Some(("env", variable)) => {
+            env::var(variable).map_err(|_| wrong(format!("{variable} is not in the environment")))?
+        }
         Some(("file", path)) => {
             fs::read_to_string(path).map_err(|error| wrong(format!("{path} cannot be read: {error}")))?
         }

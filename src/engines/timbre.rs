@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 /// Words a minute, and the pitch, that voices know.
 const SPEED: RangeInclusive<u16> = 80..=450;
-const PITCH: RangeInclusive<u8> = 0..=100;
+const PITCH: RangeInclusive<u16> = 0..=100;
 
 /// A persona's voice in one language; what is left out is the voice's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
@@ -66,13 +66,13 @@ impl Timbres {
 
     /// Refuses what no voice knows. Which variants there are, the voices say: [`Timbres::check_with`].
     pub fn check(&self) -> Result<(), String> {
-        for (language, Timbre { speed, pitch, .. }) in [(Language::Mg, &self.mg), (Language::Fr, &self.fr)] {
-            if let Some(speed) = speed.filter(|speed| !SPEED.contains(speed)) {
-                let (least, most) = (SPEED.start(), SPEED.end());
-                return Err(format!("[voice.{language}]: speed = {speed} is not within {least} to {most} words a minute"));
-            }
-            if let Some(pitch) = pitch.filter(|pitch| !PITCH.contains(pitch)) {
-                return Err(format!("[voice.{language}]: pitch = {pitch} is not within 0 to 100"));
+        for (language, timbre) in [(Language::Mg, &self.mg), (Language::Fr, &self.fr)] {
+            let named = [("speed", timbre.speed, SPEED), ("pitch", timbre.pitch.map(u16::from), PITCH)];
+            for (key, value, range) in named {
+                if let Some(value) = value.filter(|value| !range.contains(value)) {
+                    let (least, most) = (range.start(), range.end());
+                    return Err(format!("[voice.{language}]: {key} = {value} is not within {least} to {most}"));
+                }
             }
         }
         Ok(())
@@ -187,7 +187,10 @@ mod tests {
         let asked = known.0.lock().expect("no panic");
         let how: Vec<_> = asked.iter().map(|asked| (asked.variant.as_deref(), asked.speed, asked.pitch)).collect();
         assert_eq!(how, [(Some("f2"), 140, 50), (None, 155, 50)]);
-        assert!(Arc::ptr_eq(&Timbres::default().voice(&voice), &voice), "nothing is in between where nothing is wanted");
+        assert!(
+            Arc::ptr_eq(&Timbres::default().voice(&voice), &voice),
+            "nothing is in between where nothing is wanted"
+        );
     }
 
     #[test]
@@ -195,7 +198,10 @@ mod tests {
         let voice = Known::default();
         assert_eq!(timbres("mg = { variant = 'f2' }").check_with(&voice), Ok(()));
         let refused = timbres("fr = { variant = 'f9' }").check_with(&voice).expect_err("no such variant");
-        assert!(refused.contains("[voice.fr]: ") && refused.contains("\"f9\" is not known; these are: f2"), "{refused}");
+        assert!(
+            refused.contains("[voice.fr]: ") && refused.contains("\"f9\" is not known; these are: f2"),
+            "{refused}"
+        );
         for (text, why) in [
             ("mg = { speed = 30 }", "[voice.mg]: speed = 30 is not within 80 to 450"),
             ("fr = { pitch = 101 }", "[voice.fr]: pitch = 101 is not within 0 to 100"),

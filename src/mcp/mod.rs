@@ -233,8 +233,15 @@ mod tests {
             let tool = json!({ "name": "order", "inputSchema": { "type": "object" }, "annotations": hints });
             served("shop", &serde_json::from_value(tool).expect("a tool")).expect("it is small").destroys
         };
-        assert!(listed(json!({ "destructiveHint": true })) && listed(json!({ "destructiveHint": true, "readOnlyHint": false })));
-        assert!(!listed(json!({})) && !listed(Value::Null) && !listed(json!({ "readOnlyHint": true, "destructiveHint": true })));
+        assert!(
+            listed(json!({ "destructiveHint": true }))
+                && listed(json!({ "destructiveHint": true, "readOnlyHint": false }))
+        );
+        assert!(
+            !listed(json!({}))
+                && !listed(Value::Null)
+                && !listed(json!({ "readOnlyHint": true, "destructiveHint": true }))
+        );
         assert!(!listed(json!({ "destructiveHint": false })));
     }
 

@@ -103,7 +103,8 @@ impl Synthesizer for Speaker {
     fn check(&self, _: Language, options: &SpeechOptions) -> Result<(), EngineError> {
         let SpeechOptions { variant, pitch, .. } = options;
         if let Some(variant) = variant.as_ref().filter(|variant| **variant != self.voice) {
-            let says = format!("the voice variant {variant:?} is not the server's, which is asked for {:?} alone", self.voice);
+            let says =
+                format!("the voice variant {variant:?} is not the server's, which is asked for {:?} alone", self.voice);
             return Err(EngineError::Input(says));
         }
         if *pitch != 50 {

@@ -81,7 +81,9 @@ fn lasting(persona: &Persona, medium: Medium) -> String {
 /// How a model without a tool for it ends a call.
 fn ends(language: Language) -> &'static str {
     match language {
-        Language::Mg => "- Rehefa manao veloma na tsy mila na inona na inona intsony izy, dia manaova veloma ary tohizo amin'ny [hangup].",
+        Language::Mg => {
+            "- Rehefa manao veloma na tsy mila na inona na inona intsony izy, dia manaova veloma ary tohizo amin'ny [hangup]."
+        }
         Language::Fr => "- Quand il dit au revoir ou n'a plus besoin de rien, prenez congé et terminez par [hangup].",
     }
 }
@@ -89,9 +91,15 @@ fn ends(language: Language) -> &'static str {
 /// Which language it answers in.
 fn speaks(persona: &Persona, language: Language) -> &'static str {
     match (language, persona.only()) {
-        (Language::Mg, None) => "- Valio amin'ny fiteny nampiasain'ny olona miresaka aminao farany, malagasy na frantsay.",
-        (Language::Mg, Some(Language::Mg)) => "- Valio amin'ny teny malagasy foana, na inona na inona fiteny ampiasaina.",
-        (Language::Mg, Some(Language::Fr)) => "- Valio amin'ny teny frantsay foana, na inona na inona fiteny ampiasaina.",
+        (Language::Mg, None) => {
+            "- Valio amin'ny fiteny nampiasain'ny olona miresaka aminao farany, malagasy na frantsay."
+        }
+        (Language::Mg, Some(Language::Mg)) => {
+            "- Valio amin'ny teny malagasy foana, na inona na inona fiteny ampiasaina."
+        }
+        (Language::Mg, Some(Language::Fr)) => {
+            "- Valio amin'ny teny frantsay foana, na inona na inona fiteny ampiasaina."
+        }
         (Language::Fr, None) => {
             "- Répondez dans la langue que votre interlocuteur a employée en dernier, le malgache ou le français."
         }
@@ -126,15 +134,29 @@ mod tests {
 
     #[test]
     fn a_model_is_told_how_one_speaks_what_is_known_and_when_and_where_it_is_in_the_language_of_its_prompt() {
-        let persona = persona("place = 'Antananarivo'\nstyle = 'Tsotra.'\nfacts = ['Misokatra isan\u{2019}andro.', 'Maimaim-poana.']");
+        let persona = persona(
+            "place = 'Antananarivo'\nstyle = 'Tsotra.'\nfacts = ['Misokatra isan\u{2019}andro.', 'Maimaim-poana.']",
+        );
         let frame = Frame::of(&persona, Medium::Voice).expect("it wants one");
         let told = frame.behind(&persona.prompt);
         let at = |words: &str| told.find(words).unwrap_or_else(|| panic!("no {words:?} in {told}"));
-        let order = [&*persona.prompt, "Ao amin'ny telefaonina", "[hangup]", "tsy baiko", "Tsotra.", "- Misokatra", "androany", "Toerana: Antananarivo."];
+        let order = [
+            &*persona.prompt,
+            "Ao amin'ny telefaonina",
+            "[hangup]",
+            "tsy baiko",
+            "Tsotra.",
+            "- Misokatra",
+            "androany",
+            "Toerana: Antananarivo.",
+        ];
         assert!(order.map(at).is_sorted(), "{told}");
         assert!(told.starts_with(&instructions(&persona).expect("it wants one")), "what lasts stands first");
         let demo = include_str!("../../../dialplans/personas/demo.toml");
-        let french = demo.replace("prompt = \"", "prompt = \"Vous êtes Milo, l'accueil du bureau à Antananarivo, et vous parlez français. ");
+        let french = demo.replace(
+            "prompt = \"",
+            "prompt = \"Vous êtes Milo, l'accueil du bureau à Antananarivo, et vous parlez français. ",
+        );
         let french = Persona::parse(&french.replace("Ianao dia i Milo, mpandray antso ao amin'ny birao eto Antananarivo. Valio fohy sy mazava, amin'ny fiteny ampiasain'ny mpiantso.", "")).expect("a persona");
         assert!(lasting(&french, Medium::Voice).starts_with("Vous parlez au téléphone"));
     }
