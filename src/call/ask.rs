@@ -17,9 +17,8 @@ use super::{
     verbs::{Line, heard},
 };
 use crate::{
-    agent::{Suspended, announce},
+    agent::{Persona, Suspended, announce},
     dialplan::{Gather, Input, Menu, Prompt, Say},
-    engines::Engines,
     error::Error,
 };
 
@@ -58,11 +57,10 @@ fn again(language: Language) -> Prompt {
 }
 
 impl Line {
-    /// What hears and speaks for a plan: as it does for the persona whose tool the plan is doing, and else plainly.
-    pub(super) fn engines(&self, house: &House) -> Engines {
-        let name = self.suspended.as_ref().map(Suspended::persona);
-        let persona = name.and_then(|name| self.edition.dialplans.persona(name));
-        persona.map_or_else(|| house.engines.clone(), |one| house.engines.of_persona(one.mode, &one.voice, one.only()))
+    /// The persona whose tool the plan is doing.
+    pub(super) fn asker(&self) -> Option<&Persona> {
+        let name = self.suspended.as_ref().map(Suspended::persona)?;
+        self.edition.dialplans.persona(name)
     }
 
     /// The verb `say`.
@@ -82,7 +80,7 @@ impl Line {
         if interruptible && !self.typed.is_empty() {
             return;
         }
-        let engines = self.engines(house);
+        let engines = house.engines_of(self.asker());
         let Self { ears, voice, until, typed, edition, .. } = self;
         let speaking = async {
             match prompt {

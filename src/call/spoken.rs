@@ -142,7 +142,9 @@ impl Line {
                 },
             }
         }
-        let engines = self.engines(house);
+        let engines = house.engines_of(self.asker());
+        let usual = house.conversation.filler_ms;
+        let filler = self.asker().map_or(usual, |one| one.limits.within(&house.conversation).filler_ms);
         let Some(ears) = self.ears.take() else { return Reply::Nothing };
         let patience = patience(&house.conversation, awaited.pause, awaited.longest);
         let judge = engines.end_of_turn.clone().filter(|_| awaited.pause.is_none());
@@ -155,7 +157,7 @@ impl Line {
             first: awaited.first,
             takes_keys: awaited.takes_keys,
             until: self.until,
-            wait: (self.phrase(Phrase::Wait, language), Duration::from_millis(house.conversation.filler_ms)),
+            wait: (self.phrase(Phrase::Wait, language), Duration::from_millis(filler)),
         };
         let answer = question.ask(&asked, &mut ear, &mut self.voice, |key| log.digit(key)).await;
         if !matches!(answer, Answer::Closed) {

@@ -9,9 +9,10 @@ use tokio::select;
 
 use super::{House, Record, Toolbox, answering::Watch, memory::recall, verbs::Line};
 use crate::{
-    agent::{Audience, Conversation, Ear, Ending, Limits, Meanwhile, Patience},
+    agent::{Audience, Conversation, Ear, Ending, Limits, Meanwhile, Patience, Persona},
     config,
     dialplan::{Detect, Variables},
+    engines::Engines,
     error::Error,
 };
 
@@ -24,6 +25,14 @@ pub(super) struct How<'a> {
     pub(super) detect: Option<&'a Detect>,
     /// Whether a plan goes on where engines fail again and again.
     pub(super) is_relieved: bool,
+}
+
+impl House {
+    /// What hears, answers and speaks for a persona, as it wants that, or plainly for nobody.
+    pub(super) fn engines_of(&self, persona: Option<&Persona>) -> Engines {
+        let of = |one: &Persona| self.engines.of_persona(one.mode, &one.voice, one.only());
+        persona.map_or_else(|| self.engines.clone(), of)
+    }
 }
 
 impl Line {
@@ -46,7 +55,7 @@ impl Line {
         let persona = &*known.told_of(variables, language);
         log.wanted(&house.analyses, persona);
         log.notes().speaks(name, persona.mode);
-        let engines = &house.engines.of_persona(persona.mode, &persona.voice, persona.only());
+        let engines = &house.engines_of(Some(persona));
         log.notes().spoken(language);
         if let Some(backdrop) = &persona.ambience {
             match house.sound(edition.dialplans.sound(&backdrop.file)).await {
