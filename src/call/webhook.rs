@@ -26,6 +26,9 @@ use crate::{
 /// Before it is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Characters of an answer that one variable holds, besides the mark that it was cut.
+const MOST_OF_AN_ANSWER: usize = 999;
+
 /// What an answer may say.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -137,6 +140,9 @@ pub(super) async fn ask(webhook: &Webhook, body: String, webhooks: &Webhooks) ->
 
 /// An answer, if it says nothing that the plan does not let it.
 fn understood(webhook: &Webhook, said: Value) -> Result<Answer, String> {
+    if let Some(into) = &webhook.into {
+        return Ok(Answer { set: vec![(into.clone(), whole(&said))], plan: None });
+    }
     let Said { variables, plan } = match said {
         Value::Null => Said::default(),
         said => serde_json::from_value(said).map_err(|error| format!("its answer: {error}"))?,
@@ -163,6 +169,19 @@ fn understood(webhook: &Webhook, said: Value) -> Result<Answer, String> {
     Ok(Answer { set, plan })
 }
 
+/// An answer as it is, on one line; nothing where there is none.
+fn whole(said: &Value) -> String {
+    let text = match said {
+        Value::Null => String::new(),
+        Value::String(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
+        said => said.to_string(),
+    };
+    match text.char_indices().nth(MOST_OF_AN_ANSWER) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +193,7 @@ mod tests {
             send: Vec::new(),
             sets: vec!["name".into(), "age".into()],
             plans: vec!["vip".into()],
+            into: None,
             seconds: 5,
             retries: 0,
             headers: BTreeMap::new(),
@@ -194,5 +214,19 @@ mod tests {
             let told = understood(&webhook, said).expect_err("a fault");
             assert!(told.contains(why), "{told}\n  not: {why}");
         }
+    }
+
+    #[test]
+    fn an_answer_that_goes_into_one_variable_may_be_any_json_and_is_cut_where_it_is_too_long() {
+        for (said, kept) in [
+            (json!({ "price": [5, "ariary"] }), r#"{"price":[5,"ariary"]}"#),
+            (json!("dimy\narivo"), "dimy arivo"),
+            (Value::Null, ""),
+        ] {
+            assert_eq!(whole(&said), kept);
+        }
+        let long = whole(&json!(["é".repeat(5_000)]));
+        assert!(long.chars().count() == 1_000 && long.ends_with('…'), "{long}");
+        assert_eq!(Variables::unkeepable("found", &long), None);
     }
 }

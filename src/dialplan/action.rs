@@ -287,7 +287,7 @@ impl Action {
             Self::Queue(Queue { into, .. }) | Self::Bridge(Bridge { into, .. }) => {
                 into.iter().map(String::as_str).collect()
             }
-            Self::Webhook(webhook) => webhook.sets.iter().map(String::as_str).collect(),
+            Self::Webhook(webhook) => webhook.names().map(String::as_str).collect(),
             _ => Vec::new(),
         }
     }

@@ -28,6 +28,10 @@ pub struct Webhook {
     /// The variables that the answer may set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sets: Vec<String>,
+    /// In place of `sets` and `plans`: the variable that holds the answer as it is, whatever JSON that is, in 1,000 characters at most; what is more is
+    /// cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<String>,
     /// The plans of which the answer may name the one to go on with; without a name, this plan goes on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plans: Vec<String>,
@@ -53,6 +57,11 @@ impl Webhook {
         http_address(&self.url).ok_or_else(wrong)
     }
 
+    /// The variables that it sets.
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.sets.iter().chain(&self.into)
+    }
+
     /// Its header fields, as they are now.
     ///
     /// # Errors
@@ -76,6 +85,14 @@ impl Webhook {
         }
         if let Err(fault) = self.fields() {
             return Some(format!("webhook: {fault}"));
+        }
+        if let Some(into) = &self.into {
+            if let Some(why) = variables::unfit(into) {
+                return Some(format!("webhook: into: {why}"));
+            }
+            if !self.sets.is_empty() || !self.plans.is_empty() {
+                return Some("webhook: into holds the whole answer: sets and plans do not go with it".into());
+            }
         }
         for (field, names) in [("send", &self.send), ("sets", &self.sets)] {
             if names.len() > VARIABLES {
