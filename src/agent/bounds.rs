@@ -89,7 +89,8 @@ impl Bounds {
                 Err("[limits]: silence_prompt_s and silence_hangup_s go together: one is longer than the other".into())
             }
             (Some(asks), Some(leaves)) if leaves <= asks => Err(format!(
-                "[limits]: silence_hangup_s = {leaves} is not longer than silence_prompt_s = {asks}: Milo would hang up before asking"
+                "[limits]: silence_hangup_s = {leaves} is not longer than silence_prompt_s = {asks}: Milo would hang up \
+                 before asking"
             )),
             _ => Ok(()),
         }

@@ -33,7 +33,7 @@ pub struct Persona {
     /// How its voice sounds.
     #[serde(default)]
     pub voice: Timbres,
-    /// Whether a model that does as it is told is told besides how one speaks on a telephone, and what follows; the small one that ships is not.
+    /// Whether a model that does as it is told is told besides how one speaks on a telephone, and what follows here.
     #[serde(default = "Persona::framed")]
     pub frame: bool,
     /// Where it is, as a model is told it.
@@ -304,7 +304,8 @@ impl Persona {
         true
     }
 
-    /// The prompt, what is told behind it and every sentence, as they stand in the file: `{{name}}` is something that is known during the call only.
+    /// The prompt, what is told behind it and every sentence, as they stand in the file: `{{name}}` is something that is known during the
+    /// call only.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let told = self.told_with_the_frame().into_iter().flat_map(|(_, texts)| texts);
         [self.prompt.as_str()].into_iter().chain(told).chain(self.sentences().map(|(_, _, text)| text))

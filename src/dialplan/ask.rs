@@ -77,8 +77,8 @@ pub struct Gather {
     /// and in French. Of keys, `date` takes `DDMMYYYY`, or `DDMM` for the next such day, and `telephone` the number, `00` for a +.
     #[serde(default)]
     pub kind: Kind,
-    /// With `kind = "choice"`: the words, or rows of words, of which one is to be said; a comma stands between two of them, so that a variable may
-    /// hold several: `["{{choices}}"]`.
+    /// With `kind = "choice"`: the words, or rows of words, of which one is to be said; a comma stands between two of them, so that a
+    /// variable may hold several: `["{{choices}}"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
     /// With `kind = "date"`: whether a day that is over is right.

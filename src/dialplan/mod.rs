@@ -323,8 +323,8 @@ impl Dialplans {
         self.personas.iter().map(|(name, persona)| (name.as_str(), persona))
     }
 
-    /// What the personas' models are told that is the same in every call, and can be read once for all: with the frame, where the model of this
-    /// process does as it is told.
+    /// What the personas' models are told that is the same in every call, and can be read once for all: with the frame, where the model of
+    /// this process does as it is told.
     pub fn lasting_prompts(&self, is_framed: bool) -> Vec<String> {
         let lasts = |text: &String| !text.contains("{{");
         let told = |persona: &Persona| {

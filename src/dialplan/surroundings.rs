@@ -92,7 +92,8 @@ impl Surroundings {
         if self.is_heedful || (mode != Some(Mode::Local) && self.no_mind.is_none()) {
             return Ok(());
         }
-        Err("nobody is told it: the model that ships knows what it was trained with; name another in [engines.llm] path, or a server"
+        Err("nobody is told it: the model that ships knows what it was trained with; name another in [engines.llm] path, \
+             or a server"
             .into())
     }
 

@@ -28,8 +28,8 @@ pub struct Webhook {
     /// The variables that the answer may set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sets: Vec<String>,
-    /// In place of `sets` and `plans`: the variable that holds the answer as it is, whatever JSON that is, in 1,000 characters at most; what is more is
-    /// cut off.
+    /// In place of `sets` and `plans`: the variable that holds the answer as it is, whatever JSON that is, in 1,000 characters at most;
+    /// what is more is cut off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into: Option<String>,
     /// The plans of which the answer may name the one to go on with; without a name, this plan goes on.
@@ -42,8 +42,8 @@ pub struct Webhook {
     /// `Retry-After` is waited for; all waits together are no longer than `seconds`.
     #[serde(default)]
     pub retries: u32,
-    /// Header fields of the request, at most ten, each from a variable of Milo's environment or a file: `{ authorization = "env:SHOP_TOKEN" }`,
-    /// `"file:/run/secrets/shop"`. What they hold is in no log.
+    /// Header fields of the request, at most ten, each from a variable of Milo's environment or a file:
+    /// `{ authorization = "env:SHOP_TOKEN" }`, `"file:/run/secrets/shop"`. What they hold is in no log.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
     /// The plan to go on with when no right answer came; without it, this plan goes on.

@@ -244,7 +244,7 @@ impl Engines {
         self.swaps.swap(job, path, prompts).await
     }
 
-    /// Whether the language model at this path, or else the one that the configuration names, does as it is told; the one that ships does not.
+    /// Whether the language model at this path, or else the one that the configuration names, does as it is told.
     pub(crate) fn will_heed(&self, path: Option<&Path>) -> bool {
         path.is_some() || self.swaps.names_a_mind()
     }

@@ -82,7 +82,7 @@ fn lasting(persona: &Persona, medium: Medium) -> String {
 fn ends(language: Language) -> &'static str {
     match language {
         Language::Mg => {
-            "- Rehefa manao veloma na tsy mila na inona na inona intsony izy, dia manaova veloma ary tohizo amin'ny [hangup]."
+            "- Rehefa manao veloma na tsy mila zavatra intsony izy, dia manaova veloma ary farano amin'ny [hangup]."
         }
         Language::Fr => "- Quand il dit au revoir ou n'a plus besoin de rien, prenez congé et terminez par [hangup].",
     }
@@ -157,7 +157,7 @@ mod tests {
             "prompt = \"",
             "prompt = \"Vous êtes Milo, l'accueil du bureau à Antananarivo, et vous parlez français. ",
         );
-        let french = Persona::parse(&french.replace("Ianao dia i Milo, mpandray antso ao amin'ny birao eto Antananarivo. Valio fohy sy mazava, amin'ny fiteny ampiasain'ny mpiantso.", "")).expect("a persona");
+        let french = Persona::parse(&french.replace(&*persona.prompt, "")).expect("a persona");
         assert!(lasting(&french, Medium::Voice).starts_with("Vous parlez au téléphone"));
     }
 
