@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context, ensure};
 use axum::{
     body::{Body, to_bytes},
-    http::{Request, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header},
 };
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -63,6 +63,8 @@ pub struct Question<'a> {
     pub timestamp: i64,
     /// The JSON.
     pub body: String,
+    /// Header fields besides Milo's own.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Why there is no answer: a sentence that names no secret.
@@ -70,17 +72,27 @@ pub struct Question<'a> {
 pub struct Unanswered {
     /// The sentence.
     pub why: String,
-    /// Nothing was heard of the other side: it may be asked again.
+    /// Nothing was heard of the other side, or it cannot just now: it may be asked again.
     pub again: bool,
+    /// After so long, where it says so.
+    pub rest: Option<Duration>,
 }
 
 impl Unanswered {
     fn unheard(why: impl Into<String>) -> Self {
-        Self { why: why.into(), again: true }
+        Self { why: why.into(), again: true, rest: None }
     }
 
     fn wrong(why: impl Into<String>) -> Self {
-        Self { why: why.into(), again: false }
+        Self { why: why.into(), again: false, rest: None }
+    }
+
+    /// By a status that is none of success. Who cannot just now has done nothing, or knows the delivery when it is asked again.
+    fn refused(status: StatusCode, headers: &HeaderMap) -> Self {
+        let again = matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504);
+        let rest = headers.get(header::RETRY_AFTER).and_then(|rest| rest.to_str().ok()?.trim().parse().ok());
+        let why = format!("it answered with {}", status.as_u16());
+        Self { why, again, rest: rest.filter(|_| again).map(Duration::from_secs) }
     }
 }
 
@@ -133,7 +145,7 @@ impl Webhooks {
         let begun = AtomicBool::new(false);
         timeout(within, self.post(question, (wants, &begun))).await.unwrap_or_else(|_| {
             let why = format!("no whole answer came within {} s", within.as_secs());
-            Err(Unanswered { why, again: !begun.load(Ordering::Relaxed) })
+            Err(Unanswered { why, again: !begun.load(Ordering::Relaxed), rest: None })
         })
     }
 
@@ -198,7 +210,7 @@ impl Webhooks {
                 return Err(Unanswered::wrong(says));
             }
             if !status.is_success() {
-                return Err(Unanswered::wrong(format!("it answered with {}", status.as_u16())));
+                return Err(Unanswered::refused(status, response.headers()));
             }
             if wants == Wants::Receipt {
                 return Ok(Value::Null);
@@ -222,7 +234,7 @@ impl Webhooks {
     }
 
     fn request(&self, question: &Question<'_>) -> Result<Request<Body>, Unanswered> {
-        let Question { url, delivery, timestamp, body } = question;
+        let Question { url, delivery, timestamp, body, headers } = question;
         let path = url.path_and_query().map_or("/", |path| path.as_str());
         let authority = url.authority().map_or("", |authority| authority.as_str());
         let mut request = Request::post(path)
@@ -232,9 +244,13 @@ impl Webhooks {
             .header(header::USER_AGENT, concat!("Milo/", env!("CARGO_PKG_VERSION")))
             .header(header::CONNECTION, "close")
             .header("Milo-Delivery", delivery)
+            .header("Idempotency-Key", delivery)
             .header("Milo-Timestamp", *timestamp);
         if let Some(key) = &self.key {
             request = request.header("Milo-Signature", signature(key, *timestamp, body));
+        }
+        for (name, value) in headers {
+            request = request.header(name, value);
         }
         request.body(Body::from(body.clone())).map_err(|error| Unanswered::wrong(error.to_string()))
     }
@@ -366,13 +382,29 @@ mod tests {
         let refused = async |host: &str, url: &str| {
             let webhook = config::Webhook { hosts: vec![host.to_owned()], ..config::Webhook::default() };
             let url = url.parse().unwrap();
-            let question = Question { url: &url, delivery: String::new(), timestamp: 0, body: "{}".into() };
+            let question =
+                Question { url: &url, delivery: String::new(), timestamp: 0, body: "{}".into(), headers: Vec::new() };
             Webhooks::new(&webhook).unwrap().ask(&question, Duration::from_secs(20)).await.unwrap_err().why
         };
         let why = refused("localhost", "http://localhost:9/").await;
         assert!(why.contains("private address"), "{why}");
         let why = refused("crm.example.com", "http://127.0.0.1:9/").await;
         assert!(why.contains("not one of [webhook] hosts"), "{why}");
+    }
+
+    #[test]
+    fn who_cannot_just_now_is_asked_again_and_who_refuses_is_not() {
+        let told = |status: u16, rest: &str| {
+            let status = StatusCode::from_u16(status).unwrap();
+            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_str(rest).unwrap())]);
+            let unanswered = Unanswered::refused(status, &headers);
+            (unanswered.again, unanswered.rest)
+        };
+        assert_eq!(told(503, "2"), (true, Some(Duration::from_secs(2))));
+        assert_eq!(told(429, "Wed, 21 Oct 2026 07:28:00 GMT"), (true, None));
+        for status in [400, 401, 404, 409, 501] {
+            assert_eq!(told(status, "2"), (false, None), "{status}");
+        }
     }
 
     #[test]

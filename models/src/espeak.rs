@@ -96,8 +96,36 @@ impl Espeak {
         self.queue.submit(Job::Phonemes(Phonemes { text, voice: voice.into(), standing, answer }))?;
         answered.blocking_recv().map_err(|_| EngineError::Stopped { engine: ENGINE })?
     }
+}
 
-    fn check(&self, options: &SpeechOptions) -> Result<(), EngineError> {
+impl Synthesizer for Espeak {
+    fn speak(&self, text: &str, language: Language, options: SpeechOptions) -> Result<Speech, EngineError> {
+        if text.len() > MAX_TEXT {
+            let length = text.len();
+            return Err(EngineError::Input(format!(
+                "{length} bytes to say at once, {MAX_TEXT} at most: cut into clauses"
+            )));
+        }
+        let plain = plain(text);
+        if !plain.chars().any(char::is_alphanumeric) {
+            return Err(EngineError::Input("there is nothing to say: the text has no letter and no digit".into()));
+        }
+        self.check(language, &options)?;
+        let (pieces, speech) = mpsc::channel(MAX_PIECES);
+        let voice = match &options.variant {
+            Some(variant) => format!("{}+{variant}", language.code()),
+            None => language.code().to_owned(),
+        };
+        let pause = shape::pause_after(&plain);
+        let text = CString::new(plain).map_err(|_| EngineError::Input("the text holds a zero byte".into()))?;
+        let SpeechOptions { speed, pitch, class, wanted, .. } = options;
+        let standing = Standing::new(class, wanted);
+        let clause = Clause { text, voice, language, speed, pitch, pause, standing, pieces };
+        self.queue.submit(Job::Clause(clause))?;
+        Ok(Speech::new(speech))
+    }
+
+    fn check(&self, _: Language, options: &SpeechOptions) -> Result<(), EngineError> {
         let SpeechOptions { variant, speed, pitch, class: _, wanted: _ } = options;
         if let Some(variant) = variant
             && !self.variants.contains(variant)
@@ -114,34 +142,6 @@ impl Espeak {
             return Err(EngineError::Input(format!("the pitch {pitch} is outside 0 to 100")));
         }
         Ok(())
-    }
-}
-
-impl Synthesizer for Espeak {
-    fn speak(&self, text: &str, language: Language, options: SpeechOptions) -> Result<Speech, EngineError> {
-        if text.len() > MAX_TEXT {
-            let length = text.len();
-            return Err(EngineError::Input(format!(
-                "{length} bytes to say at once, {MAX_TEXT} at most: cut into clauses"
-            )));
-        }
-        let plain = plain(text);
-        if !plain.chars().any(char::is_alphanumeric) {
-            return Err(EngineError::Input("there is nothing to say: the text has no letter and no digit".into()));
-        }
-        self.check(&options)?;
-        let (pieces, speech) = mpsc::channel(MAX_PIECES);
-        let voice = match &options.variant {
-            Some(variant) => format!("{}+{variant}", language.code()),
-            None => language.code().to_owned(),
-        };
-        let pause = shape::pause_after(&plain);
-        let text = CString::new(plain).map_err(|_| EngineError::Input("the text holds a zero byte".into()))?;
-        let SpeechOptions { speed, pitch, class, wanted, .. } = options;
-        let standing = Standing::new(class, wanted);
-        let clause = Clause { text, voice, language, speed, pitch, pause, standing, pieces };
-        self.queue.submit(Job::Clause(clause))?;
-        Ok(Speech::new(speech))
     }
 
     fn waiting(&self) -> Waiting {

@@ -20,6 +20,12 @@ pub trait Synthesizer: Send + Sync {
     /// [`EngineError::Overloaded`] at once when there is no place.
     fn speak(&self, text: &str, language: Language, options: SpeechOptions) -> Result<Speech, EngineError>;
 
+    /// Whether it can speak so, as far as it knows now.
+    ///
+    /// # Errors
+    /// [`EngineError::Input`], a sentence that names what it knows.
+    fn check(&self, language: Language, options: &SpeechOptions) -> Result<(), EngineError>;
+
     /// How many clauses wait for their turn.
     fn waiting(&self) -> Waiting;
 

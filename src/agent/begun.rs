@@ -256,9 +256,9 @@ impl Heard {
         self.since
     }
 
-    /// A turn that was written, and not said.
+    /// A turn that was written, and not said; where only one language is spoken, in that.
     #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
-    pub(super) fn written(text: String, before: Language) -> Self {
+    pub(super) fn written(text: String, before: Language, only: Option<Language>) -> Self {
         let now = Instant::now();
         // On one line, and not in parentheses: so the model is told what happened besides, and nobody else may tell it.
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -271,7 +271,7 @@ impl Heard {
             decided: now,
             pause_until: None,
         };
-        let language = tongue(&text).unwrap_or(before);
+        let language = only.or_else(|| tongue(&text)).unwrap_or(before);
         let transcript = Transcript::written(text, language);
         Self { transcript: Ok(transcript), transcribed: now, since: now.into(), end, draft: None, drafts: 0 }
     }

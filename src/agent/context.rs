@@ -6,6 +6,7 @@ use milo_models::{
 };
 
 use super::{
+    Frame,
     reach::{Reach, tokens},
     summary::Summary,
 };
@@ -14,6 +15,8 @@ use super::{
 #[derive(Debug, Default)]
 pub(crate) struct Context {
     prompt: String,
+    /// What whoever does as they are told is told besides.
+    frame: Option<Frame>,
     /// What was said before the exchanges, where that is summed up.
     summary: Summary,
     exchanges: Vec<Exchange>,
@@ -39,7 +42,12 @@ impl Exchange {
 impl Context {
     /// `reach` says how far back the model sees.
     pub(crate) fn new(prompt: &str, reach: Reach) -> Self {
-        Self { prompt: prompt.into(), summary: Summary::default(), exchanges: Vec::new(), reach }
+        Self { prompt: prompt.into(), frame: None, summary: Summary::default(), exchanges: Vec::new(), reach }
+    }
+
+    /// With what stands behind the prompt for whoever does as they are told.
+    pub(crate) fn framed(self, frame: Option<Frame>) -> Self {
+        Self { frame, ..self }
     }
 
     /// What was said before the exchanges, where that is to be summed up.
@@ -49,16 +57,27 @@ impl Context {
 
     /// What the model is told before anything was said.
     fn instructions(&self) -> String {
+        self.with_summary(self.prompt.clone())
+    }
+
+    /// The same for whoever does as they are told, where they are told more.
+    pub(crate) fn framed_instructions(&self) -> Option<String> {
+        self.frame.as_ref().map(|frame| self.with_summary(frame.behind(&self.prompt)))
+    }
+
+    fn with_summary(&self, instructions: String) -> String {
         match self.summary.told() {
-            Some(told) => format!("{}\n{told}", self.prompt),
-            None => self.prompt.clone(),
+            Some(told) => format!("{instructions}\n{told}"),
+            None => instructions,
         }
     }
 
     /// The first of the newest exchanges that have room beside something of so many tokens.
     fn first_seen(&self, beside: usize) -> usize {
         let Some(most) = self.reach.tokens else { return 0 };
-        let mut left = most.saturating_sub(tokens(&self.instructions()) + beside);
+        // Who is going to answer is not known yet: as much as the longer instructions leave.
+        let instructions = self.framed_instructions().unwrap_or_else(|| self.instructions());
+        let mut left = most.saturating_sub(tokens(&instructions) + beside);
         for (n, exchange) in self.exchanges.iter().enumerate().rev() {
             let Some(rest) = left.checked_sub(exchange.tokens()) else { return n + 1 };
             left = rest;
@@ -236,7 +255,10 @@ fn letters_by(words: &[Word], played: u64, clause: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use milo_models::engine::Language;
+
     use super::*;
+    use crate::agent::{Medium, Persona};
 
     #[test]
     fn a_voice_that_tells_when_its_words_are_heard_is_believed() {
@@ -344,6 +366,29 @@ mod tests {
         // One that has no room itself is gone, with those before it.
         context.remember(&"h".repeat(3_000), Vec::new(), "yes");
         assert_eq!(seen(&context, ""), 0);
+    }
+
+    #[test]
+    fn a_frame_stands_behind_the_prompt_and_before_the_summary_and_takes_its_room() {
+        let demo = include_str!("../../dialplans/personas/demo.toml");
+        let persona = Persona::parse(demo).expect("a persona");
+        let frame = Frame::of(&persona, Medium::Voice);
+        let reach = Reach { exchanges: 50, tokens: Some(1_200), is_summed_up: false };
+        let (heard, said) = ("h".repeat(24), "s".repeat(24));
+        let seen = |frame: Option<Frame>| {
+            let mut context = Context::new(&persona.prompt, reach).framed(frame);
+            (0..60).for_each(|_| context.remember(&heard, Vec::new(), &said));
+            context.exchanges.len()
+        };
+        let (without, with) = (seen(None), seen(frame.clone()));
+        assert!(with > 0 && with < without - 10, "{with} of {without}");
+        let mut context = Context::new(&persona.prompt, Reach { is_summed_up: true, ..reach }).framed(frame);
+        *context.summary().expect("it is wanted") = Summary::of("Ny ora.", Language::Mg);
+        let told = context.framed_instructions().expect("a frame");
+        assert!(told.starts_with(&persona.prompt) && told.contains("telefaonina"), "{told}");
+        assert!(told.ends_with("\nEfa niresahana: Ny ora."), "{told}");
+        let plain = &context.messages("salama", &[])[0].content;
+        assert!(plain.starts_with(&persona.prompt) && !plain.contains("telefaonina"), "{plain}");
     }
 
     #[test]

@@ -68,6 +68,17 @@ impl Greeting {
         }
     }
 
+    /// Puts what `with` makes of each of them in its place.
+    pub(super) fn each_text(&mut self, mut with: impl FnMut(&str) -> String) {
+        let texts = match self {
+            Self::Always(text) => vec![text],
+            Self::ByPart(Parts { morning, afternoon, evening, otherwise }) => {
+                [morning, afternoon, evening].into_iter().flatten().chain([otherwise]).collect()
+            }
+        };
+        texts.into_iter().for_each(|text| *text = with(text));
+    }
+
     /// Refuses a table in which nothing is said, or always the same.
     pub fn check(&self) -> Result<(), String> {
         let Self::ByPart(parts) = self else { return Ok(()) };

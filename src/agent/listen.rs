@@ -22,6 +22,7 @@ use super::{
     reply::Reply,
     stopgap::Stopgap,
 };
+use crate::engines::Besides;
 
 /// What listening came to.
 pub(super) enum Listened {
@@ -127,7 +128,7 @@ impl Conversation<'_> {
                     return Listened::TakenOver;
                 }
                 text = self.record.typed(), if !begun.is_over() && !ear.speaking() => {
-                    return Listened::Turn(Box::new(Heard::written(text, self.language)));
+                    return Listened::Turn(Box::new(Heard::written(text, self.language, self.persona.only())));
                 }
                 // The words came after the silence had decided, and are not all: as much time as if they had come before.
                 () = sleep_until(waits.unwrap_or(quiet.until)), if waits.is_some() && !ear.speaking() => continue,
@@ -238,8 +239,9 @@ impl Conversation<'_> {
         let (least, dialect) = (self.persona.min_logprob, self.persona.dialect);
         // The turn is not over yet.
         let brief = self.brief(Duration::ZERO, language);
+        let besides = Besides { brief, ..Besides::instructed(context.framed_instructions()) };
         begun.drafted(Draft::new(mind.clone(), wanted.clone(), async move {
-            let tokens = mind.reply_in_time(request, brief, first).await?;
+            let tokens = mind.reply_besides(request, besides, first).await?;
             Ok(Reply::by_model(tokens, least, &voice, language).in_dialect(dialect).wanted(class, wanted))
         }));
     }

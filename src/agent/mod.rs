@@ -9,12 +9,14 @@ mod again;
 mod answer;
 mod audience;
 mod begun;
+mod bounds;
 mod budget;
 mod context;
 mod detector;
 mod draft;
 mod ear;
 mod endpoint;
+mod frame;
 mod greeting;
 mod hush;
 mod interruption;
@@ -54,11 +56,14 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 pub use audience::{Audience, Happened, Manner};
+pub use bounds::{Bounds, Turns};
 pub(crate) use context::Context;
 pub use detector::{Answerer, Cue, Detector, Notice, Verdict, network};
 pub use ear::{Ear, Noticed};
 pub use endpoint::Patience;
 pub(crate) use endpoint::{Decision, Endpointer};
+pub(crate) use frame::instructions;
+pub use frame::{Frame, Medium};
 pub use greeting::Greeting;
 pub use memory::Remembering;
 pub(crate) use memory::SUMMARY;
@@ -67,7 +72,7 @@ pub use mouth::announce;
 pub use news::{News, Speaker};
 pub use overhear::Overhearing;
 pub(crate) use persona::MOST_TOKENS;
-pub use persona::{Backdrop, Persona, Phrase, Turns};
+pub use persona::{Backdrop, Persona, Phrase};
 pub use phrases::SetPhrases;
 pub(crate) use phrases::spoken;
 pub use prompt::Prompt;
@@ -201,7 +206,8 @@ struct Uttering {
 impl Conversation<'_> {
     /// Holds the conversation, or goes on with one that has waited, until it ends; the caller of this hangs up.
     pub async fn hold(mut self, suspended: Option<Suspended>, ear: &mut Ear, voice: &mut Voice) -> Ending {
-        let mut context = Context::new(&self.persona.prompt, self.persona.reach());
+        let frame = Frame::of(self.persona, Medium::Voice);
+        let mut context = Context::new(&self.persona.prompt, self.persona.reach()).framed(frame);
         let ending = self.converse(suspended, &mut context, ear, voice).await;
         if let (Ending::TakenOver, Some(supervisor)) = (ending, self.meanwhile.taker.take()) {
             let waits = Waits::Supervisor(Some(Box::new(supervisor)));

@@ -1,18 +1,23 @@
 //! Who speaks: a persona file of `dialplans/personas/`.
 
 use jiff::tz::TimeZone;
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use milo_models::{engine::Language, text::dialect::Dialect};
+use milo_models::{
+    engine::Language,
+    text::{dialect::Dialect, tongue},
+};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
-use super::{Greeting, Moment, Reach, Remembering, memory};
+use super::{Bounds, Frame, Greeting, Medium, Moment, Reach, Remembering, Turns, memory};
 use crate::{
     after::Form,
-    config,
-    dialplan::{Variables, madagascar, zone},
-    engines::Mode,
+    dialplan::{ServedWords, Variables, madagascar, zone},
+    engines::{Mode, Timbres},
 };
+
+/// Where a persona's texts name it.
+const NAME: &str = "{{persona.name}}";
 
 /// The longest reply that may be asked for, in tokens.
 pub(crate) const MOST_TOKENS: usize = 4_096;
@@ -23,6 +28,24 @@ pub(crate) const MOST_TOKENS: usize = 4_096;
 pub struct Persona {
     /// The language model's system prompt.
     pub prompt: String,
+    /// What it is called: `{{persona.name}}` in its texts.
+    pub name: Option<String>,
+    /// How its voice sounds.
+    #[serde(default)]
+    pub voice: Timbres,
+    /// Whether a model that does as it is told is told besides how one speaks on a telephone, and what follows here.
+    #[serde(default = "Persona::framed")]
+    pub frame: bool,
+    /// Where it is, as a model is told it.
+    pub place: Option<String>,
+    /// How it speaks, as a model is told it.
+    pub style: Option<String>,
+    /// What it knows, as a model is told it.
+    #[serde(default)]
+    pub facts: Vec<String>,
+    /// What the prompt is written in.
+    #[serde(skip)]
+    written_in: Option<Language>,
     /// Where its turns are heard, answered and spoken: `local`, within this process and by no server at all, or `cloud`, by the server
     /// that is configured; none: as `[engines]` says.
     pub mode: Option<Mode>,
@@ -48,9 +71,18 @@ pub struct Persona {
     /// How long the caller is given to finish.
     #[serde(default)]
     pub turns: Turns,
+    /// How long it waits, and how long it may go on.
+    #[serde(default)]
+    pub limits: Bounds,
+    /// What it speaks and understands: with one language it is held to that, with both it follows the caller.
+    #[serde(default = "Persona::both")]
+    languages: Vec<Language>,
     /// What its model may have done: files of `dialplans/tools/`, without their ending, and tools of `[[mcp]]` as `SERVER/TOOL` or `SERVER/*`.
     #[serde(default)]
     pub tools: Vec<String>,
+    /// What callers hear of the tools of servers, and whether they are asked first: by `SERVER/TOOL`, or `SERVER/*`.
+    #[serde(default)]
+    pub mcp: BTreeMap<String, ServedWords>,
     /// Whether the model is told the names and arguments of its tools only, as the shipped one was trained.
     #[serde(default)]
     pub brief_tools: bool,
@@ -69,39 +101,6 @@ pub struct Persona {
 
 fn dialect<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Dialect>, D::Error> {
     String::deserialize(deserializer)?.parse().map(Some).map_err(D::Error::custom)
-}
-
-/// Of `[conversation]`'s, what this persona has of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Turns {
-    /// Silence that ends a turn of which it is not known whether it is over, in milliseconds.
-    pub end_of_turn_ms: Option<u64>,
-    /// Silence that ends one that seems to go on, in milliseconds.
-    pub longest_pause_ms: Option<u64>,
-}
-
-impl Turns {
-    /// The rhythm of talking with these in it.
-    pub fn within(self, conversation: &config::Conversation) -> config::Conversation {
-        config::Conversation {
-            end_of_turn_ms: self.end_of_turn_ms.unwrap_or(conversation.end_of_turn_ms),
-            longest_pause_ms: self.longest_pause_ms.unwrap_or(conversation.longest_pause_ms),
-            ..conversation.clone()
-        }
-    }
-
-    fn check(self) -> Result<(), String> {
-        let (end, pause) = (config::Conversation::END_OF_TURN_MS, config::Conversation::LONGEST_PAUSE_MS);
-        for (key, value, range) in
-            [("end_of_turn_ms", self.end_of_turn_ms, end), ("longest_pause_ms", self.longest_pause_ms, pause)]
-        {
-            if let Some(value) = value.filter(|value| !range.contains(value)) {
-                return Err(format!("[turns]: {key} = {value} is not within {} to {}", range.start(), range.end()));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// A sound that goes on for the whole conversation, and steps back under the voice.
@@ -168,6 +167,8 @@ impl Persona {
     /// Reads a persona file; the fault names line, key and what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
         let persona: Self = toml::from_str(text).map_err(|fault| fault.to_string())?;
+        let persona = Self { written_in: tongue(&persona.prompt), ..persona }.named()?;
+        persona.check_told()?;
         if !(1..=MOST_TOKENS).contains(&persona.max_tokens) {
             return Err(format!("max_tokens = {} is not within 1 to {MOST_TOKENS}", persona.max_tokens));
         }
@@ -182,7 +183,13 @@ impl Persona {
             ));
         }
         persona.reach().check(&persona.prompt)?;
+        persona.voice.check()?;
         persona.turns.check()?;
+        persona.limits.check()?;
+        persona.check_languages()?;
+        for (name, words) in &persona.mcp {
+            words.fault(name, &persona.tools).map_or(Ok(()), |fault| Err(format!("[mcp.{name:?}]: {fault}")))?;
+        }
         persona.after.as_ref().map_or(Ok(()), Form::check)?;
         persona.memory.map_or(Ok(()), |memory| memory.check(persona.after.as_ref()))?;
         for language in [Language::Mg, Language::Fr] {
@@ -205,9 +212,103 @@ impl Persona {
         Ok(persona)
     }
 
-    /// The prompt and every sentence, as they stand in the file: `{{name}}` is something that is known during the call only.
+    /// With its name where its texts have that: they are made sound before any call.
+    fn named(mut self) -> Result<Self, String> {
+        let name = self.name.clone();
+        if name.as_ref().is_some_and(|name| name.trim().is_empty() || name.contains(['{', '}', '\n'])) {
+            return Err(format!("name = {:?} is no name", name.unwrap_or_default()));
+        }
+        let mut is_named = false;
+        self.each_text(|text, _| {
+            is_named |= text.contains(NAME);
+            name.as_ref().map_or_else(|| text.to_owned(), |name| text.replace(NAME, name.trim()))
+        });
+        if is_named && name.is_none() {
+            return Err(format!("{NAME} is not known: the file has no name = \"…\""));
+        }
+        Ok(self)
+    }
+
+    /// Puts what `with` makes of each of its texts in its place; the prompt, and what is told with it, have no language of their own.
+    fn each_text(&mut self, mut with: impl FnMut(&str, Option<Language>) -> String) {
+        let Self { prompt, place, style, facts, mg, fr, .. } = self;
+        for text in [prompt].into_iter().chain(place).chain(style).chain(facts) {
+            *text = with(text, None);
+        }
+        for (language, phrases) in [(Language::Mg, mg), (Language::Fr, fr)] {
+            let Phrases { greeting, not_understood, are_you_there, apology, goodbye, wait } = phrases;
+            greeting.each_text(|text| with(text, Some(language)));
+            for text in [not_understood, are_you_there, apology, goodbye].into_iter().chain(wait) {
+                *text = with(text, Some(language));
+            }
+        }
+    }
+
+    /// Refuses what a model would be told of nothing, or not at all.
+    fn check_told(&self) -> Result<(), String> {
+        for (key, texts) in self.told_with_the_frame() {
+            if texts.iter().any(|text| text.trim().is_empty()) {
+                return Err(format!("{key}: is empty; leave it out"));
+            }
+            if !self.frame && !texts.is_empty() {
+                return Err(format!("{key}: is told with the frame, and frame = false; write it into the prompt"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a model is told only where it is told the frame, by its key.
+    pub(crate) fn told_with_the_frame(&self) -> [(&'static str, Vec<&str>); 3] {
+        let facts = self.facts.iter().map(String::as_str).collect();
+        [
+            ("place", self.place.as_deref().into_iter().collect()),
+            ("style", self.style.as_deref().into_iter().collect()),
+            ("facts", facts),
+        ]
+    }
+
+    /// The first key of those.
+    pub(crate) fn only_framed(&self) -> Option<&'static str> {
+        self.told_with_the_frame().into_iter().find(|(_, texts)| !texts.is_empty()).map(|(key, _)| key)
+    }
+
+    /// Refuses a frame that leaves no room for a conversation.
+    pub(crate) fn check_room(&self) -> Result<(), String> {
+        let Some(framed) = Frame::of(self, Medium::Voice) else { return Ok(()) };
+        self.reach().check_room("the prompt and its frame are", &framed.behind(&self.prompt))
+    }
+
+    /// What its model's instructions are written in; where their words do not tell, what it speaks, or Malagasy.
+    pub fn written_in(&self) -> Language {
+        self.written_in.or_else(|| self.only()).unwrap_or(Language::Mg)
+    }
+
+    fn both() -> Vec<Language> {
+        vec![Language::Mg, Language::Fr]
+    }
+
+    fn check_languages(&self) -> Result<(), String> {
+        match &self.languages[..] {
+            [_] => Ok(()),
+            [one, other] if one != other => Ok(()),
+            _ => Err("languages holds \"mg\", \"fr\" or both, each once".into()),
+        }
+    }
+
+    /// The one language that it speaks, whatever its caller does.
+    pub fn only(&self) -> Option<Language> {
+        if let [only] = self.languages[..] { Some(only) } else { None }
+    }
+
+    fn framed() -> bool {
+        true
+    }
+
+    /// The prompt, what is told behind it and every sentence, as they stand in the file: `{{name}}` is something that is known during the
+    /// call only.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
-        [self.prompt.as_str()].into_iter().chain(self.sentences().map(|(_, _, text)| text))
+        let told = self.told_with_the_frame().into_iter().flat_map(|(_, texts)| texts);
+        [self.prompt.as_str()].into_iter().chain(told).chain(self.sentences().map(|(_, _, text)| text))
     }
 
     /// Every sentence that may be said, the greetings of every part of the day among them.
@@ -245,17 +346,13 @@ impl Persona {
         Cow::Owned(self.told((language, moment.hour()), fill))
     }
 
-    /// `fill` gives a text its values, in a language; the prompt's in that of the call.
-    fn told(&self, (language, hour): (Language, i8), fill: impl Fn(&str, Language) -> String) -> Self {
+    /// `fill` gives a text its values, in a language; those of the prompt, and of what is told with it, in that of the call.
+    fn told(&self, (spoken, hour): (Language, i8), fill: impl Fn(&str, Language) -> String) -> Self {
         let mut told = self.clone();
-        told.prompt = fill(&self.prompt, language);
-        for (language, phrases) in [(Language::Mg, &mut told.mg), (Language::Fr, &mut told.fr)] {
-            let Phrases { greeting, not_understood, are_you_there, apology, goodbye, wait } = phrases;
-            *greeting = Greeting::Always(fill(greeting.at(hour), language));
-            for text in [not_understood, are_you_there, apology, goodbye].into_iter().chain(wait) {
-                *text = fill(text, language);
-            }
+        for phrases in [&mut told.mg, &mut told.fr] {
+            phrases.greeting = Greeting::Always(phrases.greeting.at(hour).to_owned());
         }
+        told.each_text(|text, language| fill(text, language.unwrap_or(spoken)));
         told
     }
 
@@ -285,7 +382,10 @@ mod tests {
     use milo_models::text::speakable_in;
 
     use super::*;
-    use crate::store::{Memory, Stamp};
+    use crate::{
+        config,
+        store::{Memory, Stamp},
+    };
 
     #[test]
     fn a_dialect_is_one_whose_words_are_known() {
@@ -366,6 +466,60 @@ mod tests {
         let long = demo.replace("prompt = \"", &format!("context_tokens = 300\nprompt = \"{}", "a ".repeat(500)));
         let refused = Persona::parse(&long).expect_err("no room");
         assert!(refused.contains("context_tokens = 300: the prompt alone is some 3"), "{refused}");
+    }
+
+    #[test]
+    fn a_name_stands_where_the_texts_have_it_before_any_call() {
+        let demo = include_str!("../../dialplans/personas/demo.toml").replace("Milo eto", "{{persona.name}} eto");
+        let persona = Persona::parse(&format!("name = 'Miandra'\nstyle = '{{{{persona.name}}}}, tsotra.'\n{demo}"));
+        let persona = persona.expect("a persona");
+        let greeting = persona.phrase(Phrase::Greeting, Language::Mg);
+        assert_eq!(greeting, "Salama tompoko! Miandra eto. Inona no azoko atao ho anao?");
+        assert_eq!(persona.style.as_deref(), Some("Miandra, tsotra."));
+        assert!(Persona::parse(&demo).expect_err("no name").contains("{{persona.name}} is not known"));
+        for name in ["", "{{caller}}"] {
+            let refused = Persona::parse(&format!("name = {name:?}\n{demo}")).expect_err(name);
+            assert!(refused.contains("is no name"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_persona_is_held_to_its_one_language_and_with_both_follows_its_caller() {
+        let demo = include_str!("../../dialplans/personas/demo.toml");
+        let with = |keys: &str| Persona::parse(&format!("{keys}\n{demo}"));
+        assert_eq!(with("").expect("a persona").only(), None);
+        assert_eq!(with("languages = ['fr', 'mg']").expect("a persona").only(), None);
+        assert_eq!(with("languages = ['fr']").expect("a persona").only(), Some(Language::Fr));
+        for (keys, why) in [
+            ("languages = []", "languages holds"),
+            ("languages = ['fr', 'fr']", "languages holds"),
+            ("languages = ['en']", "`en`"),
+        ] {
+            let refused = with(keys).expect_err(keys);
+            assert!(refused.contains(why), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_only_a_frame_tells_is_refused_where_there_is_none() {
+        let demo = include_str!("../../dialplans/personas/demo.toml");
+        let with = |keys: &str| Persona::parse(&format!("{keys}\n{demo}"));
+        let whole = with("place = 'Toamasina'\nstyle = 'Tsotra.'\nfacts = ['Salama {{caller}}.']").expect("a persona");
+        assert_eq!((whole.only_framed(), whole.written_in()), (Some("place"), Language::Mg));
+        let told = whole.told((Language::Mg, 9), |text, _| text.replace("{{caller}}", "034"));
+        assert_eq!(told.facts, ["Salama 034."]);
+        for (keys, why) in [
+            ("frame = false\nfacts = ['Salama.']", "facts: is told with the frame, and frame = false"),
+            ("style = ' '", "style: is empty"),
+            ("facts = ['']", "facts: is empty"),
+        ] {
+            let refused = with(keys).expect_err(keys);
+            assert!(refused.contains(why), "{refused}");
+        }
+        assert_eq!(with("frame = false").expect("a persona").only_framed(), None);
+        let narrow = with("context_tokens = 300").expect("its prompt has room");
+        let refused = narrow.check_room().expect_err("its frame has none");
+        assert!(refused.contains("context_tokens = 300: the prompt and its frame are some"), "{refused}");
     }
 
     #[test]

@@ -13,15 +13,34 @@ use milo_models::{
 };
 
 use super::{Persona, Phrase};
-use crate::engines::Mode;
+use crate::engines::{Mode, Timbre, Timbres};
 
 /// What is said in place of a goodbye that names something of the call, where there is no voice to say it.
 const GOODBYES: [(Language, &str); 2] =
     [(Language::Mg, "Misaotra, veloma tompoko!"), (Language::Fr, "Merci, au revoir!")];
 
-/// Samples at 16 kHz by text and language, and by whether no server may have made them.
+/// Samples at 16 kHz by what they are of.
 #[derive(Clone, Debug, Default)]
-pub struct SetPhrases(HashMap<(String, Language, bool), Arc<[i16]>>);
+pub struct SetPhrases(HashMap<Known, Arc<[i16]>>);
+
+/// A sentence, and how it sounds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Known {
+    text: String,
+    language: Language,
+    timbre: Timbre,
+    /// Whether no server may have made it.
+    is_local: bool,
+}
+
+impl Known {
+    /// Of whoever speaks, if it is a persona.
+    fn of(persona: Option<&Persona>, text: &str, language: Language) -> Self {
+        let timbre = persona.map_or_else(Timbre::default, |persona| persona.voice.of(language).clone());
+        let is_local = persona.is_some_and(|persona| persona.mode == Some(Mode::Local));
+        Self { text: text.to_owned(), language, timbre, is_local }
+    }
+}
 
 impl SetPhrases {
     /// Lets the voice speak every sentence of the personas once, and these besides; the second one, which no server has a part in, those of
@@ -32,18 +51,24 @@ impl SetPhrases {
         more: impl Iterator<Item = (Language, &'static str)>,
     ) -> Result<Self, EngineError> {
         let mut made = HashMap::new();
-        let mut texts: Vec<(Language, &str, bool)> = Vec::new();
+        let mut known: Vec<(Known, &Timbres)> = Vec::new();
+        let plain = Timbres::default();
         for persona in personas {
-            texts.extend(persona.sentences().map(|(language, _, text)| (language, text, is_local(persona))));
+            // In its own voice, too, what is said where there is none to say its goodbye.
+            let sentences = persona.sentences().map(|(language, _, text)| (language, text)).chain(GOODBYES);
+            known.extend(sentences.map(|(language, text)| (Known::of(Some(persona), text, language), &persona.voice)));
         }
-        texts.extend(GOODBYES.into_iter().chain(more).map(|(language, text)| (language, text, false)));
-        for (language, text, is_local) in texts {
+        let more = GOODBYES.into_iter().chain(more);
+        known.extend(more.map(|(language, text)| (Known::of(None, text, language), &plain)));
+        for (known, timbres) in known {
             // What is only known during a call is spoken then.
-            if text.is_empty() || text.contains("{{") {
+            if known.text.is_empty() || known.text.contains("{{") {
                 continue;
             }
-            if let Entry::Vacant(place) = made.entry((text.to_owned(), language, is_local)) {
-                place.insert(spoken(if is_local { within } else { voice }, text, language).await?);
+            let voice = timbres.voice(if known.is_local { within } else { voice });
+            let (text, language) = (known.text.clone(), known.language);
+            if let Entry::Vacant(place) = made.entry(known) {
+                place.insert(spoken(&voice, &text, language).await?);
             }
         }
         Ok(Self(made))
@@ -51,16 +76,16 @@ impl SetPhrases {
 
     /// The sound of a sentence; a persona that was not among those given to `make` has none.
     pub fn sound(&self, persona: &Persona, phrase: Phrase, language: Language) -> Arc<[i16]> {
-        self.made(persona.phrase(phrase, language), language, is_local(persona))
+        self.made(&Known::of(Some(persona), persona.phrase(phrase, language), language))
     }
 
     /// The sound of a sentence that was given to `make`; none of another.
     pub fn sentence(&self, text: &str, language: Language) -> Arc<[i16]> {
-        self.made(text, language, false)
+        self.made(&Known::of(None, text, language))
     }
 
-    fn made(&self, text: &str, language: Language, is_local: bool) -> Arc<[i16]> {
-        self.0.get(&(text.to_owned(), language, is_local)).cloned().unwrap_or_else(|| Arc::new([]))
+    fn made(&self, known: &Known) -> Arc<[i16]> {
+        self.0.get(known).cloned().unwrap_or_else(|| Arc::new([]))
     }
 
     /// What is heard in place of a sentence that has no sound of its own, where the voice cannot say it; none where it has one.
@@ -69,7 +94,7 @@ impl SetPhrases {
             return None;
         }
         let (text, sound) = match phrase {
-            Phrase::Goodbye => self.plain_goodbye(language),
+            Phrase::Goodbye => self.plain_goodbye(Some(persona), language),
             _ => (persona.phrase(Phrase::Apology, language), self.sound(persona, Phrase::Apology, language)),
         };
         (!sound.is_empty()).then_some((text, sound))
@@ -78,17 +103,13 @@ impl SetPhrases {
     /// The goodbye of whoever speaks, or one that suits everybody.
     pub fn goodbye(&self, persona: Option<&Persona>, language: Language) -> Arc<[i16]> {
         let own = persona.map(|persona| self.sound(persona, Phrase::Goodbye, language));
-        own.filter(|sound| !sound.is_empty()).unwrap_or_else(|| self.plain_goodbye(language).1)
+        own.filter(|sound| !sound.is_empty()).unwrap_or_else(|| self.plain_goodbye(persona, language).1)
     }
 
-    fn plain_goodbye(&self, language: Language) -> (&'static str, Arc<[i16]>) {
+    fn plain_goodbye(&self, persona: Option<&Persona>, language: Language) -> (&'static str, Arc<[i16]>) {
         let text = GOODBYES.iter().find(|(of, _)| *of == language).map_or("", |(_, text)| *text);
-        (text, self.sentence(text, language))
+        (text, self.made(&Known::of(persona, text, language)))
     }
-}
-
-fn is_local(persona: &Persona) -> bool {
-    persona.mode == Some(Mode::Local)
 }
 
 /// Words as sound.
@@ -117,9 +138,8 @@ mod tests {
             Persona::parse(&named.replace("Mbola eo ve ianao?", "{{caller}}, mbola eo ve?")).expect("a persona");
         let plain = Persona::parse(demo).expect("the demonstration");
         let texts = plain.sentences().map(|(language, _, text)| (language, text)).chain(GOODBYES);
-        let made = texts
-            .enumerate()
-            .map(|(at, (language, text))| ((text.to_owned(), language, false), vec![at as i16].into()));
+        let known = texts.map(|(language, text)| Known::of(None, text, language));
+        let made = known.enumerate().map(|(at, known)| (known, vec![at as i16].into()));
         let phrases = SetPhrases(made.collect());
         assert_eq!(phrases.spare(&plain, Phrase::Goodbye, Language::Mg), None, "it has a sound");
         let (text, sound) = phrases.spare(&named, Phrase::Goodbye, Language::Mg).expect("another");
@@ -129,5 +149,19 @@ mod tests {
         let (text, _) = phrases.spare(&named, Phrase::AreYouThere, Language::Mg).expect("another");
         assert_eq!(text, plain.phrase(Phrase::Apology, Language::Mg));
         assert_eq!(SetPhrases::default().spare(&named, Phrase::Goodbye, Language::Fr), None, "nothing was made");
+    }
+
+    #[test]
+    fn a_sentence_is_known_by_the_voice_that_says_it() {
+        let demo = include_str!("../../dialplans/personas/demo.toml");
+        let plain = Persona::parse(demo).expect("the demonstration");
+        let other = Persona::parse(&format!("voice.mg = {{ variant = 'f2' }}\n{demo}")).expect("another voice");
+        let text = plain.phrase(Phrase::Apology, Language::Mg);
+        let known = [&plain, &other].map(|persona| Known::of(Some(persona), text, Language::Mg));
+        let phrases =
+            SetPhrases(known.into_iter().enumerate().map(|(at, known)| (known, vec![at as i16].into())).collect());
+        let said = [&plain, &other].map(|persona| phrases.sound(persona, Phrase::Apology, Language::Mg)[0]);
+        assert_eq!(said, [0, 1]);
+        assert_eq!(phrases.sentence(text, Language::Mg)[0], 0, "who is no persona speaks plainly");
     }
 }

@@ -36,11 +36,13 @@ impl Reach {
                 return Err(format!("{key} = {value} is not within {} to {}", range.start(), range.end()));
             }
         }
-        let (prompt, most) = (tokens(prompt), self.tokens.unwrap_or(usize::MAX));
-        if prompt >= most {
-            return Err(format!("context_tokens = {most}: the prompt alone is some {prompt}"));
-        }
-        Ok(())
+        self.check_room("the prompt alone is", prompt)
+    }
+
+    /// Refuses what leaves no room behind these instructions.
+    pub(super) fn check_room(self, which: &str, instructions: &str) -> Result<(), String> {
+        let (taken, most) = (tokens(instructions), self.tokens.unwrap_or(usize::MAX));
+        if taken < most { Ok(()) } else { Err(format!("context_tokens = {most}: {which} some {taken}")) }
     }
 }
 

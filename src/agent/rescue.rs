@@ -30,7 +30,7 @@ use super::{
     stopgap::{Due, SILENCE},
 };
 use crate::{
-    engines::{Brief, Mode},
+    engines::{Besides, Brief, Mode},
     store::Stamp,
 };
 
@@ -42,7 +42,8 @@ impl Conversation<'_> {
         let first = by.unwrap_or_else(|| self.meanwhile.lateness.first(mind.mode()));
         let request = ChatRequest { wanted, ..self.request(context, &task.told, &task.done) };
         let brief = self.brief(task.since.elapsed(), self.language);
-        Box::pin(async move { again(|| mind.reply_in_time(request.clone(), brief, first)).await })
+        let besides = Besides { brief, ..Besides::instructed(context.framed_instructions()) };
+        Box::pin(async move { again(|| mind.reply_besides(request.clone(), besides.clone(), first)).await })
     }
 
     /// That a reply is to be short, where the turn has been over for so long that its budget is at risk. Whoever takes replies whole has

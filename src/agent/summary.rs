@@ -43,6 +43,12 @@ pub(super) struct Summary {
 }
 
 impl Summary {
+    /// One that is written.
+    #[cfg(test)]
+    pub(super) fn of(text: &str, language: Language) -> Self {
+        Self { text: text.into(), language: Some(language), ..Self::default() }
+    }
+
     /// As the model is told it, behind its prompt.
     pub(super) fn told(&self) -> Option<String> {
         let label = match self.language? {

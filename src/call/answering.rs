@@ -10,7 +10,7 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use milo_media::{Voice, tone::LineTone};
-use milo_models::engine::Language;
+use milo_models::{engine::Language, synthesizer::Synthesizer};
 use serde_json::json;
 use tokio::{
     select,
@@ -181,6 +181,9 @@ impl Line {
         (house, language): (&House, Language),
         log: &Record,
     ) -> Left {
+        let speaker = log.notes().speaker().0;
+        let persona = speaker.and_then(|name| self.edition.dialplans.persona(&name));
+        let by = house.engines_of(persona).voice;
         let Some(watch) = &mut self.watch else { return Left::Closed };
         let (said, sound) = match message {
             Prompt::Say(words) => (log.words(words).to_owned(), None),
@@ -197,7 +200,7 @@ impl Line {
         let late = self.until.min(began + GREETING);
         let mut opened: Option<Cue> = None;
         let left = loop {
-            let speaking = speak(opened, message, sound.as_deref(), (house, language), &mut self.voice);
+            let speaking = speak(opened, message, sound.as_deref(), (&by, language), &mut self.voice);
             select! {
                 biased;
                 Some(notice) = watch.notices.recv() => match notice {
@@ -244,7 +247,7 @@ async fn speak(
     opened: Option<Cue>,
     message: &Prompt,
     sound: Option<&[i16]>,
-    (house, language): (&House, Language),
+    (by, language): (&Arc<dyn Synthesizer>, Language),
     voice: &mut Voice,
 ) -> Result<(), Error> {
     match (opened, message, sound) {
@@ -253,7 +256,7 @@ async fn speak(
             voice.play_all(sound).await;
             voice.drained().await;
         }
-        (Some(_), Prompt::Say(words), None) => announce(words, language, &house.engines.voice, voice).await?,
+        (Some(_), Prompt::Say(words), None) => announce(words, language, by, voice).await?,
         // Its sound was read before.
         (Some(_), Prompt::Play(_), None) => {}
     }

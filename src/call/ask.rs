@@ -17,7 +17,7 @@ use super::{
     verbs::{Line, heard},
 };
 use crate::{
-    agent::{Suspended, announce},
+    agent::{Persona, Suspended, announce},
     dialplan::{Gather, Input, Menu, Prompt, Say},
     error::Error,
 };
@@ -57,6 +57,12 @@ fn again(language: Language) -> Prompt {
 }
 
 impl Line {
+    /// The persona whose tool the plan is doing.
+    pub(super) fn asker(&self) -> Option<&Persona> {
+        let name = self.suspended.as_ref().map(Suspended::persona)?;
+        self.edition.dialplans.persona(name)
+    }
+
     /// The verb `say`.
     pub(super) async fn say(&mut self, say: &Say, house: &House, language: Language, log: &Record) {
         let language = say.language.unwrap_or(language);
@@ -74,10 +80,11 @@ impl Line {
         if interruptible && !self.typed.is_empty() {
             return;
         }
+        let engines = house.engines_of(self.asker());
         let Self { ears, voice, until, typed, edition, .. } = self;
         let speaking = async {
             match prompt {
-                Prompt::Say(words) => announce(words, language, &house.engines.voice, voice).await?,
+                Prompt::Say(words) => announce(words, language, &engines.voice, voice).await?,
                 Prompt::Play(file) => {
                     let sound = house.sound(edition.dialplans.sound(file)).await?;
                     voice.play_all(&sound).await;

@@ -142,19 +142,22 @@ impl Line {
                 },
             }
         }
+        let engines = house.engines_of(self.asker());
+        let usual = house.conversation.filler_ms;
+        let filler = self.asker().map_or(usual, |one| one.limits.within(&house.conversation).filler_ms);
         let Some(ears) = self.ears.take() else { return Reply::Nothing };
         let patience = patience(&house.conversation, awaited.pause, awaited.longest);
-        let judge = house.engines.end_of_turn.clone().filter(|_| awaited.pause.is_none());
-        let ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);
+        let judge = engines.end_of_turn.clone().filter(|_| awaited.pause.is_none());
+        let ear = Ear::new(ears, self.cleaning, engines.activity.stream(), patience);
         let mut ear = ear.judged_by(judge);
         let question = Question {
-            engines: &house.engines,
+            engines: &engines,
             language,
             expects: awaited.expects,
             first: awaited.first,
             takes_keys: awaited.takes_keys,
             until: self.until,
-            wait: (self.phrase(Phrase::Wait, language), Duration::from_millis(house.conversation.filler_ms)),
+            wait: (self.phrase(Phrase::Wait, language), Duration::from_millis(filler)),
         };
         let answer = question.ask(&asked, &mut ear, &mut self.voice, |key| log.digit(key)).await;
         if !matches!(answer, Answer::Closed) {

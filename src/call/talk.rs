@@ -9,9 +9,10 @@ use tokio::select;
 
 use super::{House, Record, Toolbox, answering::Watch, memory::recall, verbs::Line};
 use crate::{
-    agent::{Audience, Conversation, Ear, Ending, Limits, Meanwhile, Patience},
+    agent::{Audience, Conversation, Ear, Ending, Limits, Meanwhile, Patience, Persona},
     config,
     dialplan::{Detect, Variables},
+    engines::Engines,
     error::Error,
 };
 
@@ -24,6 +25,14 @@ pub(super) struct How<'a> {
     pub(super) detect: Option<&'a Detect>,
     /// Whether a plan goes on where engines fail again and again.
     pub(super) is_relieved: bool,
+}
+
+impl House {
+    /// What hears, answers and speaks for a persona, as it wants that, or plainly for nobody.
+    pub(super) fn engines_of(&self, persona: Option<&Persona>) -> Engines {
+        let of = |one: &Persona| self.engines.of_persona(one.mode, &one.voice, one.only());
+        persona.map_or_else(|| self.engines.clone(), of)
+    }
 }
 
 impl Line {
@@ -42,10 +51,11 @@ impl Line {
             return Err(Error::Dialplan(format!("no persona {name:?}")));
         };
         let language = recall(house, known, variables, (plan, language), log).await;
+        let language = known.only().unwrap_or(language);
         let persona = &*known.told_of(variables, language);
         log.wanted(&house.analyses, persona);
         log.notes().speaks(name, persona.mode);
-        let engines = &*house.engines.in_mode(persona.mode);
+        let engines = &house.engines_of(Some(persona));
         log.notes().spoken(language);
         if let Some(backdrop) = &persona.ambience {
             match house.sound(edition.dialplans.sound(&backdrop.file)).await {
@@ -54,7 +64,7 @@ impl Line {
             }
         }
         let Some(ears) = self.ears.take() else { return Ok((Ending::Lost, None)) };
-        let conversation = &persona.turns.within(&house.conversation);
+        let conversation = &persona.limits.within(&persona.turns.within(&house.conversation));
         let patience = usual_patience(conversation);
         // Whoever speaks when it likes is asked nothing.
         let is_patient = log.audience().is_some_and(Audience::is_patient);
@@ -65,7 +75,7 @@ impl Line {
             leave_after: Duration::from_secs(
                 conversation.silence_hangup_s.saturating_sub(conversation.silence_prompt_s).max(1),
             ),
-            until: self.until,
+            until: persona.limits.until(self.until, house.longest),
             filler: Duration::from_millis(conversation.filler_ms),
             is_relieved,
             drafts: conversation.early_replies,

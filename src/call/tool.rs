@@ -20,7 +20,7 @@ use super::{House, Record, notes::Notes, webhook};
 use crate::{
     agent::{Moment, News, Persona},
     campaign::Campaigns,
-    dialplan::{Action, CALL_BACK_AT, CALL_BACK_WHY, Edition, TRANSFER_RESULT, Tool, Variables},
+    dialplan::{Action, CALL_BACK_AT, CALL_BACK_WHY, Edition, ServedWords, TRANSFER_RESULT, Tool, Variables},
     likeness::{self, Likeness},
     mcp::{Mcp, Served},
     webhook::Webhooks,
@@ -34,6 +34,8 @@ pub struct Toolbox<'a> {
     zone: TimeZone,
     /// Those of them that are servers'.
     served: Vec<Served>,
+    /// What the caller hears of those.
+    words: BTreeMap<String, ServedWords>,
     mcp: Mcp,
     variables: &'a mut Variables,
     webhooks: Arc<Webhooks>,
@@ -142,8 +144,8 @@ impl<'a> Toolbox<'a> {
         let (webhooks, campaigns, notes) = (Arc::clone(&house.webhooks), house.campaigns.clone(), log.notes());
         let is_local = notes.mode().is_some();
         let (zone, likeness) = (persona.zone.clone(), house.likeness.clone().filter(|_| !is_local));
-        let plan = plan.into();
-        Self { edition, tools, zone, served, mcp, variables, webhooks, campaigns, likeness, plan, notes, begun }
+        let (plan, words) = (plan.into(), persona.mcp.clone());
+        Self { edition, tools, zone, served, words, mcp, variables, webhooks, campaigns, likeness, plan, notes, begun }
     }
 
     /// As the model is told of them.
@@ -170,17 +172,32 @@ impl<'a> Toolbox<'a> {
 
     /// What the caller hears while it is done.
     pub fn meanwhile(&self, wanted: &Wanted<'_>, language: Language) -> Option<String> {
-        Some(self.filled(wanted.verbs()?.meanwhile(language)?, &wanted.arguments))
+        let own = match &wanted.doer {
+            Doer::Verbs(tool) => tool.meanwhile(language),
+            Doer::Server(served, _) => served.words(&self.words)?.meanwhile(language),
+        };
+        Some(self.filled(own?, &wanted.arguments))
     }
 
     /// What the caller is asked before it is done.
     pub fn question(&self, wanted: &Wanted<'_>, language: Language) -> Option<String> {
-        Some(self.filled(wanted.verbs()?.confirm(language)?, &wanted.arguments))
+        let fill = |text: &str| self.filled(text, &wanted.arguments);
+        match &wanted.doer {
+            Doer::Verbs(tool) => tool.confirm(language).map(fill),
+            Doer::Server(served, _) => {
+                let words = served.words(&self.words).cloned().unwrap_or_default();
+                words.question(language, (served.destroys, &wanted.arguments), fill)
+            }
+        }
     }
 
     /// What the caller hears when it is done, as the file has it.
     pub fn says(&self, wanted: &Wanted<'_>, language: Language) -> Option<String> {
-        wanted.verbs()?.says(language).map(str::to_owned)
+        let own = match &wanted.doer {
+            Doer::Verbs(tool) => tool.says(language),
+            Doer::Server(served, _) => served.words(&self.words)?.says(language),
+        };
+        own.map(str::to_owned)
     }
 
     /// A text of a tool with the values of these arguments and of what is known of the call.

@@ -26,6 +26,9 @@ use crate::{
 /// Before it is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Characters of an answer that one variable holds, besides the mark that it was cut.
+const MOST_OF_AN_ANSWER: usize = 999;
+
 /// What an answer may say.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -102,28 +105,44 @@ pub(super) fn body(
     })
 }
 
-/// Asks, and asks again while nothing is heard; says also how often.
+/// Asks, and asks again while nothing is heard, or the other side cannot just now; says also how often.
 pub(super) async fn ask(webhook: &Webhook, body: String, webhooks: &Webhooks) -> (Result<Answer, String>, u32) {
     let url = match webhook.target() {
         Ok(url) => url,
         Err(why) => return (Err(why), 0),
     };
+    // What they are read from may have changed.
+    let headers = match webhook.fields() {
+        Ok(headers) => headers,
+        Err(why) => return (Err(why), 0),
+    };
     let delivery = Key::new().to_string();
-    let mut tries = 0;
+    // Who asks for rest is given no more of it in all than one try may take.
+    let (mut tries, mut patience) = (0, Duration::from_secs(webhook.seconds));
     loop {
         tries += 1;
         let timestamp = Stamp::now().millis() / 1_000;
-        let question = Question { url: &url, delivery: delivery.clone(), timestamp, body: body.clone() };
+        let (delivery, body, headers) = (delivery.clone(), body.clone(), headers.clone());
+        let question = Question { url: &url, delivery, timestamp, body, headers };
         match webhooks.ask(&question, Duration::from_secs(webhook.seconds)).await {
             Ok(said) => return (understood(webhook, said), tries),
-            Err(unanswered) if unanswered.again && tries <= webhook.retries => sleep(PAUSE).await,
-            Err(unanswered) => return (Err(unanswered.why), tries),
+            Err(unanswered) => {
+                let rest = unanswered.rest.unwrap_or_default();
+                match patience.checked_sub(rest).filter(|_| unanswered.again && tries <= webhook.retries) {
+                    Some(left) => patience = left,
+                    None => return (Err(unanswered.why), tries),
+                }
+                sleep(rest.max(PAUSE)).await;
+            }
         }
     }
 }
 
 /// An answer, if it says nothing that the plan does not let it.
 fn understood(webhook: &Webhook, said: Value) -> Result<Answer, String> {
+    if let Some(into) = &webhook.into {
+        return Ok(Answer { set: vec![(into.clone(), whole(&said))], plan: None });
+    }
     let Said { variables, plan } = match said {
         Value::Null => Said::default(),
         said => serde_json::from_value(said).map_err(|error| format!("its answer: {error}"))?,
@@ -150,6 +169,19 @@ fn understood(webhook: &Webhook, said: Value) -> Result<Answer, String> {
     Ok(Answer { set, plan })
 }
 
+/// An answer as it is, on one line; nothing where there is none.
+fn whole(said: &Value) -> String {
+    let text = match said {
+        Value::Null => String::new(),
+        Value::String(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
+        said => said.to_string(),
+    };
+    match text.char_indices().nth(MOST_OF_AN_ANSWER) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,8 +193,10 @@ mod tests {
             send: Vec::new(),
             sets: vec!["name".into(), "age".into()],
             plans: vec!["vip".into()],
+            into: None,
             seconds: 5,
             retries: 0,
+            headers: BTreeMap::new(),
             failed: None,
         };
         let answer = understood(&webhook, json!({ "variables": { "name": "Rasoa", "age": 7 }, "plan": "vip" }));
@@ -180,5 +214,19 @@ mod tests {
             let told = understood(&webhook, said).expect_err("a fault");
             assert!(told.contains(why), "{told}\n  not: {why}");
         }
+    }
+
+    #[test]
+    fn an_answer_that_goes_into_one_variable_may_be_any_json_and_is_cut_where_it_is_too_long() {
+        for (said, kept) in [
+            (json!({ "price": [5, "ariary"] }), r#"{"price":[5,"ariary"]}"#),
+            (json!("dimy\narivo"), "dimy arivo"),
+            (Value::Null, ""),
+        ] {
+            assert_eq!(whole(&said), kept);
+        }
+        let long = whole(&json!(["é".repeat(5_000)]));
+        assert!(long.chars().count() == 1_000 && long.ends_with('…'), "{long}");
+        assert_eq!(Variables::unkeepable("found", &long), None);
     }
 }

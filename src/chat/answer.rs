@@ -6,12 +6,13 @@ use milo_models::{
     engine::{EngineError, Language},
     language_model::ChatRequest,
     queue::Class,
+    synthesizer::SpeechOptions,
 };
 
 use super::sessions::{Sessions, Turn};
 use crate::{
-    agent::{Persona, Phrase, Piece, Words},
-    engines::{Mind, Mode},
+    agent::{Frame, Medium, Persona, Phrase, Piece, Words},
+    engines::{Besides, Mind, Mode, Timbres},
 };
 
 /// An answer on its way. The session remembers it when it is complete.
@@ -23,6 +24,7 @@ pub struct Answer {
     sessions: Arc<Sessions>,
     turn: Turn,
     prompt: String,
+    frame: Option<Frame>,
     message: String,
     words: Option<Words>,
     said: String,
@@ -33,8 +35,9 @@ pub struct Answer {
     not_understood: String,
     ends: bool,
     is_cut: bool,
-    /// What the persona wants of the engines.
+    /// What the persona wants of the engines, and how it sounds.
     wanted: Option<Mode>,
+    voice: Timbres,
 }
 
 impl Answer {
@@ -52,6 +55,7 @@ impl Answer {
             sessions,
             turn,
             prompt: persona.prompt.clone(),
+            frame: Frame::of(persona, Medium::Text),
             message: message.into(),
             words: None,
             said: String::new(),
@@ -62,16 +66,19 @@ impl Answer {
             ends: false,
             is_cut: false,
             wanted: persona.mode,
+            voice: persona.voice.clone(),
         };
         answer.start().await?;
         Ok(answer)
     }
 
     async fn start(&mut self) -> Result<(), EngineError> {
-        let messages = self.turn.session.context(&self.prompt).messages(&self.message, &[]);
+        let context = self.turn.session.context(&self.prompt).framed(self.frame.clone());
+        let (messages, besides) =
+            (context.messages(&self.message, &[]), Besides::instructed(context.framed_instructions()));
         let temperature = self.temperature;
         let request = ChatRequest { temperature, ..ChatRequest::new(messages, self.max_tokens, self.class) };
-        let tokens = self.mind.reply(request, self.mode).await?;
+        let tokens = self.mind.reply_besides(request, besides, self.mode).await?;
         self.mode = tokens.mode();
         self.words = Some(Words::new(tokens, self.least));
         Ok(())
@@ -80,6 +87,11 @@ impl Answer {
     /// Whose engines may say it aloud, as its persona has it.
     pub fn wanted(&self) -> Option<Mode> {
         self.wanted
+    }
+
+    /// How that sounds.
+    pub fn sounding(&self) -> SpeechOptions {
+        self.voice.of(self.language()).within(SpeechOptions::default())
     }
 
     /// What its session is called.

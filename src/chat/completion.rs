@@ -8,9 +8,9 @@ use milo_models::{
 
 use super::{Chats, Unanswered};
 use crate::{
-    agent::{MOST_TOKENS, Piece, Words},
+    agent::{Frame, MOST_TOKENS, Medium, Piece, Words},
     dialplan::Variables,
-    engines::Mode,
+    engines::{Besides, Mode},
 };
 
 /// The most that a conversation may hold, in characters; the model's context is the narrower bound.
@@ -67,9 +67,13 @@ impl Chats {
         let edition = self.editions.current();
         let persona = self.persona(&edition, asked.persona.as_deref())?;
         let mut messages = merged(asked.messages);
+        // Whoever instructs the model themselves has all that it is told in their hands.
+        let mut besides = Besides::default();
         if messages.first().is_none_or(|first| first.role != Role::System) {
             let language = messages.last().and_then(|asked| tongue(&asked.content)).unwrap_or(Language::Mg);
             let told = persona.told_of(&Variables::default(), language);
+            let frame = Frame::of(&told, Medium::Text);
+            besides = Besides::instructed(frame.map(|frame| frame.behind(&told.prompt)));
             messages.insert(0, ChatMessage::new(Role::System, &*told.prompt));
         }
         let max_tokens = asked.max_tokens.unwrap_or(persona.max_tokens);
@@ -81,7 +85,7 @@ impl Chats {
         let request =
             ChatRequest { temperature, seed: asked.seed, ..ChatRequest::new(messages, max_tokens, self.class) };
         let mind = self.engines.mind.in_mode(persona.mode);
-        let reply = mind.reply(request, mind.mode()).await?;
+        let reply = mind.reply_besides(request, besides, mind.mode()).await?;
         let words = Some(Words::new(reply.strictly(), None));
         Ok(Completion { words, stops: asked.stops, held: String::new(), is_cut: false, usage: None })
     }

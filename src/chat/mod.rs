@@ -153,7 +153,7 @@ impl Chats {
     /// # Errors
     /// Why the one of before stays.
     pub async fn change(&self, order: Order<'_>) -> Result<Swapped, Unswapped> {
-        let prompts = self.editions.current().dialplans.lasting_prompts();
+        let prompts = self.editions.current().dialplans.lasting_prompts(self.engines.will_heed(order.path));
         let changed = self.engines.change(order, prompts).await?;
         if order.job == "tts" {
             // The personas' set sentences are spoken anew. Where that fails, those of before stay, and it is told as of any reading.
@@ -246,7 +246,8 @@ impl Chats {
         let edition = self.editions.current();
         let persona = self.persona(&edition, message.persona.as_deref())?;
         let mut turn = self.sessions.enter(message.session).await;
-        turn.session.language = message.language.or_else(|| tongue(text)).unwrap_or(turn.session.language);
+        let spoken = persona.only().or(message.language).or_else(|| tongue(text));
+        turn.session.language = spoken.unwrap_or(turn.session.language);
         let by = (self.engines.mind.in_mode(persona.mode), self.class);
         let persona = persona.told_of(&Variables::default(), turn.session.language);
         Ok(Answer::begin(by, (Arc::clone(&self.sessions), turn), &persona, text).await?)

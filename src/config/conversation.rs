@@ -45,13 +45,19 @@ impl Conversation {
     pub const END_OF_TURN_MS: RangeInclusive<u64> = 100..=5_000;
     /// What `longest_pause_ms` may be.
     pub const LONGEST_PAUSE_MS: RangeInclusive<u64> = 100..=10_000;
+    /// What `filler_ms` may be.
+    pub const FILLER_MS: RangeInclusive<u64> = 200..=20_000;
+    /// What `silence_prompt_s` may be.
+    pub const SILENCE_PROMPT_S: RangeInclusive<u64> = 1..=600;
+    /// What `silence_hangup_s` may be.
+    pub const SILENCE_HANGUP_S: RangeInclusive<u64> = 2..=3_600;
 
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
         faults.within("conversation.end_of_turn_ms", self.end_of_turn_ms, Self::END_OF_TURN_MS);
         faults.within("conversation.longest_pause_ms", self.longest_pause_ms, Self::LONGEST_PAUSE_MS);
-        faults.within("conversation.filler_ms", self.filler_ms, 200..=20_000);
-        faults.within("conversation.silence_prompt_s", self.silence_prompt_s, 1..=600);
-        faults.within("conversation.silence_hangup_s", self.silence_hangup_s, 2..=3_600);
+        faults.within("conversation.filler_ms", self.filler_ms, Self::FILLER_MS);
+        faults.within("conversation.silence_prompt_s", self.silence_prompt_s, Self::SILENCE_PROMPT_S);
+        faults.within("conversation.silence_hangup_s", self.silence_hangup_s, Self::SILENCE_HANGUP_S);
         if self.silence_hangup_s <= self.silence_prompt_s {
             faults.add(
                 "conversation.silence_hangup_s",

@@ -1,5 +1,7 @@
 //! `[limits]`: how much at once, how long.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::Faults;
@@ -23,8 +25,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What `call_seconds` may be.
+    pub const CALL_SECONDS: RangeInclusive<u64> = 1..=86_400;
+
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
         faults.within("limits.calls", self.calls, 1..=100_000);
-        faults.within("limits.call_seconds", self.call_seconds, 1..=86_400);
+        faults.within("limits.call_seconds", self.call_seconds, Self::CALL_SECONDS);
     }
 }

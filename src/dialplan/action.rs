@@ -270,7 +270,7 @@ impl Action {
             Self::Set(values) => values.values_mut().map(|value| (Place::Words, value)).collect(),
             Self::LookUp(look_up) => vec![(Place::Words, &mut look_up.about)],
             Self::Request(request) => request.words().map(|words| (Place::Words, words)).into(),
-            Self::Gather(gather) => gather.prompts_mut().filter_map(|prompt| prompt.words()).collect(),
+            Self::Gather(gather) => gather.texts_mut(),
             Self::Menu(menu) => menu.prompts_mut().filter_map(|prompt| prompt.words()).collect(),
             Self::Voicemail(voicemail) => voicemail.greeting.words().into_iter().collect(),
             Self::Converse { detect: Some(detect), .. } => detect.words().into_iter().collect(),
@@ -287,7 +287,7 @@ impl Action {
             Self::Queue(Queue { into, .. }) | Self::Bridge(Bridge { into, .. }) => {
                 into.iter().map(String::as_str).collect()
             }
-            Self::Webhook(webhook) => webhook.sets.iter().map(String::as_str).collect(),
+            Self::Webhook(webhook) => webhook.names().map(String::as_str).collect(),
             _ => Vec::new(),
         }
     }

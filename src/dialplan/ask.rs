@@ -77,7 +77,8 @@ pub struct Gather {
     /// and in French. Of keys, `date` takes `DDMMYYYY`, or `DDMM` for the next such day, and `telephone` the number, `00` for a +.
     #[serde(default)]
     pub kind: Kind,
-    /// With `kind = "choice"`: the words, or rows of words, of which one is to be said.
+    /// With `kind = "choice"`: the words, or rows of words, of which one is to be said; a comma stands between two of them, so that a
+    /// variable may hold several: `["{{choices}}"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
     /// With `kind = "date"`: whether a day that is over is right.
@@ -168,8 +169,16 @@ impl Gather {
         self.prompt.iter().chain(&self.invalid)
     }
 
-    pub(super) fn prompts_mut(&mut self) -> impl Iterator<Item = &mut Prompt> {
-        self.prompt.iter_mut().chain(&mut self.invalid)
+    /// Its texts in which variables have their place.
+    pub(super) fn texts_mut(&mut self) -> Vec<(Place, &mut String)> {
+        let Self { prompt, invalid, choices, .. } = self;
+        let prompts = prompt.iter_mut().chain(invalid).filter_map(Prompt::words);
+        prompts.chain(choices.iter_mut().map(|choice| (Place::Words, choice))).collect()
+    }
+
+    /// Each of the choices.
+    pub fn each_choice(&self) -> impl Iterator<Item = &str> {
+        self.choices.iter().flat_map(|choices| choices.split(',')).map(str::trim)
     }
 
     /// The variables that it sets.
@@ -224,7 +233,7 @@ impl Gather {
         if (self.kind == Kind::Choice) == self.choices.is_empty() {
             return Some("choices and kind = \"choice\" go together: the words of which one is to be said".into());
         }
-        if let Some(choice) = self.choices.iter().find(|choice| heard::choice(choice, [choice.as_str()]).is_none()) {
+        if let Some(choice) = self.each_choice().find(|choice| heard::choice(choice, [*choice]).is_none()) {
             return Some(format!("choices: {choice:?} has no words"));
         }
         if self.min_confidence > 100 {

@@ -136,10 +136,15 @@ fn verb(action: &Action, known: &Known<'_>, names: &Names<'_>, headers: &mut BTr
         wrong(format!("bridge: queue: no plan has a queue {line:?}; known: {}", lines.join(", ")));
     }
     if let Action::LookUp(LookUp { within, .. }) = action
-        && !known.knowledge.contains_key(within)
+        && !(known.knowledge.contains_key(within) || within.is_empty() && known.knowledge.len() == 1)
     {
         let folders: Vec<_> = known.knowledge.keys().map(String::as_str).collect();
-        wrong(format!("look_up: within: no folder knowledge/{within}; known: {}", folders.join(", ")));
+        let what = if within.is_empty() {
+            "left out, and there is not one folder in knowledge/".to_owned()
+        } else {
+            format!("no folder knowledge/{within}")
+        };
+        wrong(format!("look_up: within: {what}; known: {}", folders.join(", ")));
     }
     if let Action::Converse { persona, .. } = action
         && !known.personas.contains_key(persona)
@@ -163,6 +168,15 @@ pub(super) fn personas(
         {
             let at = source.text.find("\nmode").map(|before| before + 1);
             faults.push(source.fault(at, format!("mode = \"cloud\": {fault}")));
+        }
+        let wrong = match known.around.check_heeds(persona.mode) {
+            Ok(()) => persona.check_room().err(),
+            Err(fault) => persona.only_framed().map(|key| format!("{key}: {fault}")),
+        };
+        if let Some(fault) = wrong {
+            let key = fault.split([' ', ':']).next().unwrap_or_default();
+            let at = source.text.find(&format!("\n{key}")).map_or(0, |before| before + 1);
+            faults.push(source.fault(Some(at), fault));
         }
         let own = known.tools.iter().map(|(_, tool)| tool.name.as_str());
         let tools: BTreeSet<_> = own.chain(ready::names()).collect();

@@ -51,7 +51,8 @@ pub struct Near {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LookUp {
-    /// A folder of `knowledge/`, with `.md` and `.csv` files.
+    /// A folder of `knowledge/`, with `.md` and `.csv` files; left out, the only one that there is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub within: String,
     /// What is looked for: words, a question.
     pub about: String,

@@ -27,7 +27,8 @@ impl Gather {
             Kind::Number => heard::number(words).map(|number| number.to_string()).filter(counted),
             Kind::YesNo => heard::yes(words).map(|yes| if yes { "yes" } else { "no" }.into()),
             Kind::Choice => {
-                heard::choice(words, self.choices.iter().map(String::as_str)).map(|at| self.choices[at].clone())
+                let at = heard::choice(words, self.each_choice())?;
+                self.each_choice().nth(at).map(str::to_owned)
             }
             Kind::Date => self.near(heard::day(words, today), today),
             Kind::Telephone => heard::telephone(words),

@@ -28,6 +28,7 @@ mod ready;
 #[cfg(test)]
 mod reference;
 mod request;
+mod served;
 mod surroundings;
 mod text;
 mod tool;
@@ -61,6 +62,7 @@ pub use knowledge::{Knowledge, LookUp, Near, Vectors};
 pub use message::{Message, Voicemail};
 pub use pattern::{Pattern, Patterns};
 pub use request::{Request, RequestKind};
+pub use served::ServedWords;
 pub use surroundings::Surroundings;
 pub use text::TextMessage;
 pub use tool::Tool;
@@ -69,7 +71,7 @@ pub use variables::{ANSWERED_BY, CALL_BACK_AT, CALL_BACK_WHY, TRANSFER_RESULT, V
 pub use wait::{Bridge, Hold, Queue, Ring};
 pub use webhook::Webhook;
 
-use crate::agent::Persona;
+use crate::agent::{Persona, instructions};
 use check::Known;
 use fault::Source;
 use hours::Calendar;
@@ -294,7 +296,11 @@ impl Dialplans {
     /// known.
     pub fn look_up(&self, look_up: &LookUp, near: Option<&Near>) -> String {
         let LookUp { within, about, most, .. } = look_up;
-        self.knowledge.get(within).map(|known| known.find(about, *most, near)).unwrap_or_default()
+        let known = match within.as_str() {
+            "" => self.knowledge.values().next(),
+            within => self.knowledge.get(within),
+        };
+        known.map(|known| known.find(about, *most, near)).unwrap_or_default()
     }
 
     /// The texts of all that is known.
@@ -317,10 +323,15 @@ impl Dialplans {
         self.personas.iter().map(|(name, persona)| (name.as_str(), persona))
     }
 
-    /// The personas' prompts that are the same in every call: a model can keep what it has read of them.
-    pub fn lasting_prompts(&self) -> Vec<String> {
-        let prompts = self.personas.values().map(|persona| &persona.prompt);
-        prompts.filter(|prompt| !prompt.contains("{{")).cloned().collect()
+    /// What the personas' models are told that is the same in every call, and can be read once for all: with the frame, where the model of
+    /// this process does as it is told.
+    pub fn lasting_prompts(&self, is_framed: bool) -> Vec<String> {
+        let lasts = |text: &String| !text.contains("{{");
+        let told = |persona: &Persona| {
+            let framed = is_framed.then(|| instructions(persona)).flatten();
+            framed.filter(lasts).or_else(|| Some(persona.prompt.clone()).filter(lasts))
+        };
+        self.personas.values().filter_map(told).collect()
     }
 
     /// Where the files are.
@@ -365,6 +376,7 @@ impl Dialplans {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn the_shipped_plan_names_the_four_numbers() {
@@ -479,6 +491,31 @@ mod tests {
         let plans = Dialplans::from_texts(Path::new("."), vec![(PathBuf::from("x.toml"), right)], personas);
         assert!(plans.expect("right").plan("a").is_some_and(Plan::detects));
         assert!(!Dialplans::shipped().expect("right").plan("assistant").is_some_and(Plan::detects));
+    }
+
+    #[test]
+    fn what_a_persona_knows_wants_a_model_that_can_be_told_it() {
+        let of = |keys: &str, around: &Surroundings| {
+            let persona = Source { path: "personas/demo.toml".into(), text: format!("{keys}\n{SHIPPED_PERSONA}") };
+            let plan = Source { path: "default.toml".into(), text: SHIPPED_PLAN.into() };
+            Dialplans::from_sources(Path::new("."), around, (&[plan], &[persona], &[]), Vec::new())
+        };
+        let nobody = Surroundings::default();
+        let told = of("\nfacts = ['Misokatra.']", &nobody).expect_err("nobody is told it").to_string();
+        assert!(told.contains("demo.toml, line 2: facts: nobody is told it"), "{told}");
+        assert!(of("", &nobody).is_ok() && of("context_tokens = 300", &nobody).is_ok());
+        let mut config = Config::default();
+        config.engines.llm.path = Some("another.gguf".into());
+        let another = Surroundings::of(&config).expect("no accounts");
+        let known = of("facts = ['Misokatra.']", &another).expect("it is told");
+        let lasting = known.lasting_prompts(true);
+        assert!(lasting[0].contains("- Misokatra.") && lasting[0].len() > 1_000, "{lasting:?}");
+        assert!(
+            !known.lasting_prompts(false)[0].contains("Misokatra"),
+            "the one that ships reads no more than its prompt"
+        );
+        let told = of("context_tokens = 300", &another).expect_err("no room").to_string();
+        assert!(told.contains("line 1: context_tokens = 300: the prompt and its frame are some"), "{told}");
     }
 
     #[test]

@@ -6,13 +6,17 @@ use super::fault::Source;
 use crate::agent::Persona;
 
 /// By name.
-const READY: [(&str, &str); 7] = [
+const READY: [(&str, &str); 11] = [
     ("call_back", include_str!("../../dialplans/tools/call_back.toml")),
+    ("collect_choice", include_str!("../../dialplans/tools/collect_choice.toml")),
     ("collect_date", include_str!("../../dialplans/tools/collect_date.toml")),
     ("collect_digits", include_str!("../../dialplans/tools/collect_digits.toml")),
     ("collect_number", include_str!("../../dialplans/tools/collect_number.toml")),
     ("collect_telephone", include_str!("../../dialplans/tools/collect_telephone.toml")),
+    ("collect_yes_no", include_str!("../../dialplans/tools/collect_yes_no.toml")),
     ("hang_up", include_str!("../../dialplans/tools/hang_up.toml")),
+    ("look_up", include_str!("../../dialplans/tools/look_up.toml")),
+    ("send_digits", include_str!("../../dialplans/tools/send_digits.toml")),
     ("take_message", include_str!("../../dialplans/tools/take_message.toml")),
 ];
 
@@ -35,14 +39,15 @@ pub(super) fn wanted<'p>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialplan::Dialplans;
+    use crate::dialplan::{Action, Dialplans, LookUp, Variables};
 
     /// A folder of plans whose persona has these tools, and these files of tools.
     fn plans(name: &str, named: &[&str], files: &[(&str, &str)]) -> Result<Dialplans, crate::dialplan::Faults> {
         let folder = std::env::temp_dir().join(format!("milo-ready-{name}-{}", std::process::id()));
-        for within in ["personas", "tools"] {
+        for within in ["personas", "tools", "knowledge/office"] {
             std::fs::create_dir_all(folder.join(within)).expect("a folder");
         }
+        std::fs::write(folder.join("knowledge/office/hours.md"), "# Hours\nFrom eight to five.\n").expect("written");
         let persona = format!("tools = {named:?}\n{}", crate::dialplan::SHIPPED_PERSONA);
         std::fs::write(folder.join("personas/demo.toml"), persona).expect("written");
         std::fs::write(folder.join("plans.toml"), crate::dialplan::SHIPPED_PLAN).expect("written");
@@ -66,8 +71,27 @@ mod tests {
                 // What asks on the line says so; hanging up is said by the persona.
                 assert_eq!(tool.meanwhile(language).is_some(), collects, "{name}");
             }
-            assert_eq!(tool.is_beside(), !collects && name != "hang_up", "{name}");
+            assert_eq!(tool.is_beside(), !collects && !["hang_up", "send_digits"].contains(&name), "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_known_is_looked_up_where_it_is_and_a_choice_is_one_of_those_that_the_model_has_named() {
+        let read = plans("one", &["look_up", "collect_choice"], &[]).expect("they are right");
+        let action = |name: &str| read.tool(name).expect("it is there").actions[0].get_ref();
+        let Action::LookUp(look_up) = action("look_up") else { panic!("it looks something up") };
+        let asked = LookUp { about: "hours".into(), ..look_up.clone() };
+        assert!(read.look_up(&asked, None).contains("From eight to five"));
+        let mut variables = Variables::default();
+        variables.set("choices", "ny mena, ny manga".into());
+        let Ok(Action::Gather(gather)) = variables.fill(action("collect_choice")) else { panic!("it asks") };
+        let today = jiff::civil::date(2026, 11, 30);
+        assert_eq!(gather.meaning("ny manga azafady", today).as_deref(), Some("ny manga"));
+        assert_eq!(gather.meaning("ny fotsy", today), None);
+        assert!(Variables::default().fill(action("collect_choice")).is_err(), "there is nothing to choose from");
+        let far = "about = 'Looks.'\nactions = [{ look_up = { within = 'shop', about = 'a', into = 'found' } }]";
+        let faults = plans("far", &["look_up"], &[("look_up", far)]).expect_err("no such folder").to_string();
+        assert!(faults.contains("no folder knowledge/shop; known: office"), "{faults}");
     }
 
     #[test]

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use crate::{
     accounts::{self, Book},
     config::{self, Config},
-    engines, webhook,
+    engines::{self, Mode},
+    webhook,
 };
 
 /// Room for decoded sound files: an hour, 115 MB.
@@ -28,6 +29,8 @@ pub struct Surroundings {
     mcp: Vec<String>,
     /// Why no server answers callers; none: one does.
     no_mind: Option<String>,
+    /// Whether the model in this process does as it is told besides: the one that ships does not.
+    is_heedful: bool,
     /// Sound files, decoded.
     pub prompts: Prompts,
 }
@@ -46,6 +49,7 @@ impl Surroundings {
             hosts: config.webhook.hosts.clone(),
             mcp: config.mcp.iter().map(|server| server.name.clone()).collect(),
             no_mind: engines::why_no_mind(&config.engines),
+            is_heedful: config.engines.llm.path.is_some(),
             prompts: Prompts::new(PROMPTS),
         })
     }
@@ -83,6 +87,16 @@ impl Surroundings {
         self.no_mind.as_ref().map_or(Ok(()), |why| Err(format!("no server is asked for replies: {why}")))
     }
 
+    /// Whether what a persona of this mode is told besides its prompt is told to anybody.
+    pub(super) fn check_heeds(&self, mode: Option<Mode>) -> Result<(), String> {
+        if self.is_heedful || (mode != Some(Mode::Local) && self.no_mind.is_none()) {
+            return Ok(());
+        }
+        Err("nobody is told it: the model that ships knows what it was trained with; name another in [engines.llm] path, \
+             or a server"
+            .into())
+    }
+
     /// A sound is a file of the folder or below it, and can be played.
     pub(super) fn check_sound(&self, folder: &Path, name: &str) -> Result<(), String> {
         let inside = Path::new(name).components().all(|component| matches!(component, Component::Normal(_)));
@@ -102,7 +116,7 @@ impl Default for Surroundings {
     fn default() -> Self {
         let (trunks, accounts, hosts, mcp) = Default::default();
         let no_mind = engines::why_no_mind(&config::Engines::default());
-        Self { trunks, accounts, book: None, hosts, mcp, no_mind, prompts: Prompts::new(PROMPTS) }
+        Self { trunks, accounts, book: None, hosts, mcp, no_mind, is_heedful: false, prompts: Prompts::new(PROMPTS) }
     }
 }
 

@@ -41,15 +41,15 @@ pub struct Tool {
 }
 
 /// What the caller hears besides what the model says.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Words {
+pub(super) struct Words {
     /// While it is done, or before it where the verbs need the line.
-    meanwhile: Option<String>,
+    pub(super) meanwhile: Option<String>,
     /// A question; only a yes has it done.
-    confirm: Option<String>,
+    pub(super) confirm: Option<String>,
     /// When it is done and was all that was asked for: in place of what the model would say, and sooner.
-    says: Option<String>,
+    pub(super) says: Option<String>,
 }
 
 impl Tool {

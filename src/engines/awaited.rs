@@ -145,6 +145,11 @@ impl Synthesizer for Awaited<dyn Synthesizer> {
         self.get()?.speak(text, language, options)
     }
 
+    /// One whose server was never there knows nothing that it could refuse.
+    fn check(&self, language: Language, options: &SpeechOptions) -> Result<(), EngineError> {
+        self.get().map_or(Ok(()), |voice| voice.check(language, options))
+    }
+
     fn waiting(&self) -> Waiting {
         self.get().map(Synthesizer::waiting).unwrap_or_default()
     }

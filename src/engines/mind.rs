@@ -27,6 +27,7 @@ use milo_models::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    besides::Besides,
     brief::Brief,
     line::Line,
     purse::{Purse, Spent},
@@ -105,23 +106,23 @@ impl Mind {
     /// # Errors
     /// [`EngineError::Overloaded`] when nobody has a place for it; [`EngineError::Input`] when there is nothing to answer.
     pub async fn reply(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
-        self.reply_in_time(request, None, first).await
+        self.reply_besides(request, Besides::default(), first).await
     }
 
-    /// The same; where it is to be short, whoever does as they are told is told so.
+    /// The same; whoever does as they are told is told this besides.
     ///
     /// # Errors
     /// As [`Mind::reply`].
-    pub async fn reply_in_time(
+    pub async fn reply_besides(
         &self,
         request: ChatRequest,
-        brief: Option<Brief>,
+        besides: Besides,
         first: Mode,
     ) -> Result<Saying, EngineError> {
         if request.grammar.is_some() {
-            return self.saying_local(request, brief, None);
+            return self.saying_local(request, besides, None);
         }
-        self.begin(request, brief, first).await
+        self.begin(request, besides, first).await
     }
 
     /// The same; a server is asked for it without the grammar, which holds the local model where that answers. Whoever asks looks at what
@@ -130,46 +131,51 @@ impl Mind {
     /// # Errors
     /// As [`Mind::reply`].
     pub async fn reply_unheld(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
-        self.begin(request, None, first).await
+        self.begin(request, Besides::default(), first).await
     }
 
-    async fn begin(&self, request: ChatRequest, brief: Option<Brief>, first: Mode) -> Result<Saying, EngineError> {
+    async fn begin(&self, request: ChatRequest, besides: Besides, first: Mode) -> Result<Saying, EngineError> {
         let is_alone = self.local.stopped();
         if let Some((cloud, line)) = self.cloud.as_ref().filter(|_| is_alone || first == Mode::Cloud) {
             let place = line.join(request.wanted.at_most(request.class))?.await;
             if !self.purse.has_left(Stamp::now()) {
                 self.told.spent();
-                return self.saying_local(request, brief, Some(SPENT));
+                return self.saying_local(request, besides, Some(SPENT));
             }
             // One that fails again and again is still more than one that is not there.
             if !is_alone && !self.told.may_ask() {
-                return self.saying_local(request, brief, Some(RESTING));
+                return self.saying_local(request, besides, Some(RESTING));
             }
             if is_alone && first == Mode::Local {
                 tracing::info!("the local language model has failed; the server answers");
                 self.told.metrics().stood_in("llm");
             }
-            return match cloud.reply(asked(ChatRequest { grammar: None, ..request.clone() }, brief)) {
+            return match cloud.reply(besides.of(ChatRequest { grammar: None, ..request.clone() })) {
                 Ok(reply) => {
-                    let spare = asked(request, self.heeded(brief));
-                    Ok(Saying::by_server(self, (spare, brief), reply, place))
+                    let spare = self.told_here(request, &besides);
+                    Ok(Saying::by_server(self, (spare, besides.brief), reply, place))
                 }
                 Err(error @ EngineError::Input(_)) => Err(error),
-                Err(error) => self.saying_local(request, brief, Some(self.told.fell_back(&error))),
+                Err(error) => self.saying_local(request, besides, Some(self.told.fell_back(&error))),
             };
         }
-        self.saying_local(request, brief, None)
+        self.saying_local(request, besides, None)
     }
 
     /// The local model's reply; `instead` says why it is not the server's that is asked first.
     fn saying_local(
         &self,
         request: ChatRequest,
-        brief: Option<Brief>,
+        besides: Besides,
         instead: Option<&'static str>,
     ) -> Result<Saying, EngineError> {
-        let brief = self.heeded(brief);
-        Ok(Saying::by_local(self, (self.by_local(asked(request, brief))?, brief), instead))
+        let reply = self.by_local(self.told_here(request, &besides))?;
+        Ok(Saying::by_local(self, (reply, self.heeded(besides.brief)), instead))
+    }
+
+    /// What the local model is asked.
+    fn told_here(&self, request: ChatRequest, besides: &Besides) -> ChatRequest {
+        if self.heeds.load(Ordering::Relaxed) { besides.of(request) } else { request }
     }
 
     /// That a reply is to be short, where the local model gives it.
@@ -224,14 +230,6 @@ impl Mind {
     }
 }
 
-/// What is asked of somebody who is told to be short, or is not.
-fn asked(request: ChatRequest, brief: Option<Brief>) -> ChatRequest {
-    match brief {
-        Some(brief) => brief.of(request),
-        None => request,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use milo_models::{
@@ -250,7 +248,8 @@ mod tests {
         fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError> {
             assert!(self.0 == "local" || request.grammar.is_none(), "no server is asked for a grammar");
             let is_told = request.messages.iter().any(|message| message.content.starts_with("(Valio "));
-            Err(EngineError::Input(format!("{} of {}", self.0, if is_told { "few words" } else { "many" })))
+            let framed = if request.messages[0].content == "framed" { ", framed" } else { "" };
+            Err(EngineError::Input(format!("{} of {}{framed}", self.0, if is_told { "few words" } else { "many" })))
         }
 
         fn waiting(&self) -> Waiting {
@@ -286,12 +285,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_whoever_does_as_they_are_told_is_told_to_be_short() {
+    async fn only_whoever_does_as_they_are_told_is_told_more_and_to_be_short() {
         let brief = Brief { language: Language::Mg, spent: Duration::ZERO, expected: Duration::ZERO };
         for (heeds, first, asked) in [
-            (false, Mode::Cloud, "server of few words"),
+            (false, Mode::Cloud, "server of few words, framed"),
             (false, Mode::Local, "local of many"),
-            (true, Mode::Local, "local of few words"),
+            (true, Mode::Local, "local of few words, framed"),
         ] {
             let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
             let server: Arc<dyn LanguageModel> = Arc::new(Named("server", false));
@@ -302,9 +301,10 @@ mod tests {
                 limits,
                 told,
             );
-            let messages = vec![ChatMessage::new(Role::User, "salama")];
+            let messages = vec![ChatMessage::new(Role::System, "prompt"), ChatMessage::new(Role::User, "salama")];
             let request = ChatRequest::new(messages, 96, Class::Call);
-            let refused = mind.reply_in_time(request, Some(brief), first).await.err().map(|error| error.to_string());
+            let besides = Besides { brief: Some(brief), ..Besides::instructed(Some("framed".into())) };
+            let refused = mind.reply_besides(request, besides, first).await.err().map(|error| error.to_string());
             assert_eq!(refused.as_deref(), Some(asked));
         }
     }

@@ -3,6 +3,7 @@
 
 mod alone;
 mod awaited;
+mod besides;
 mod breaker;
 mod brief;
 pub(crate) mod capacity;
@@ -15,6 +16,7 @@ pub mod memory;
 mod mind;
 mod model;
 mod order;
+mod own;
 mod purse;
 mod runtime;
 mod saying;
@@ -23,6 +25,7 @@ mod servers;
 mod slot;
 mod spare;
 mod swap;
+mod timbre;
 mod told;
 mod tongue;
 mod voices;
@@ -30,8 +33,7 @@ pub(crate) mod ways;
 mod width;
 
 use std::{
-    borrow::Cow,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -41,6 +43,7 @@ use std::{
 };
 
 pub use alone::{Listening, Talking};
+pub use besides::Besides;
 pub use brief::Brief;
 pub use ears::transcriber;
 pub use judge::Judge;
@@ -70,6 +73,7 @@ pub use servers::Server;
 pub(crate) use servers::why_no_mind;
 pub use slot::Slot;
 pub use swap::{CHANGEABLE, Swapped, Unswapped};
+pub use timbre::{Timbre, Timbres};
 pub use told::REASONS;
 pub use tongue::Tongue;
 
@@ -209,26 +213,6 @@ impl Engines {
         })
     }
 
-    /// The same for a persona that wants this: with [`Mode::Local`] no server hears, answers, speaks, learns what is looked up, or runs a
-    /// graph on what was said, wherever it stands; with [`Mode::Cloud`] the server is asked first, whatever is so otherwise.
-    pub fn in_mode(&self, mode: Option<Mode>) -> Cow<'_, Self> {
-        if mode.is_none() || mode == Some(self.mind.mode()) && mode == Some(Mode::Cloud) {
-            return Cow::Borrowed(self);
-        }
-        let mind = self.mind.in_mode(mode);
-        if mode == Some(Mode::Cloud) {
-            return Cow::Owned(Self { mind, ..self.clone() });
-        }
-        let (transcriber, voice) = self.swaps.within();
-        let end_of_turn = self.end_of_turn.clone().map(Judge::within);
-        Cow::Owned(Self { transcriber, voice, mind, end_of_turn, embedder: None, is_local: true, ..self.clone() })
-    }
-
-    /// Whether it is kept that way.
-    pub fn is_local(&self) -> bool {
-        self.is_local
-    }
-
     /// Whether no server learns anything by them.
     pub fn ask_nobody(&self) -> bool {
         self.is_local || self.servers.is_empty()
@@ -279,6 +263,11 @@ impl Engines {
     /// Why the one of before stays.
     pub async fn change(&self, order: Order<'_>, prompts: Vec<String>) -> Result<Swapped, Unswapped> {
         self.swaps.swap(order, prompts).await
+    }
+
+    /// Whether the language model at this path, or else the one that the configuration names, does as it is told.
+    pub(crate) fn will_heed(&self, path: Option<&Path>) -> bool {
+        path.is_some() || self.swaps.names_a_mind()
     }
 
     /// How many jobs of each class wait for each engine, or for a place at the server that is asked in its stead (`…_cloud`).

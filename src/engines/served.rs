@@ -176,6 +176,10 @@ impl Synthesizer for Served {
         }
     }
 
+    fn check(&self, language: Language, options: &SpeechOptions) -> Result<(), EngineError> {
+        self.0.iter().find(|(own, _)| *own == language).map_or(Ok(()), |(_, voice)| voice.check(language, options))
+    }
+
     fn waiting(&self) -> Waiting {
         self.0.iter().fold(Waiting::default(), |sum, (_, voice)| {
             let waiting = voice.waiting();

@@ -94,6 +94,10 @@ impl Synthesizer for Slot<dyn Synthesizer> {
         self.now().speak(text, language, options)
     }
 
+    fn check(&self, language: Language, options: &SpeechOptions) -> Result<(), EngineError> {
+        self.now().check(language, options)
+    }
+
     fn waiting(&self) -> Waiting {
         self.now().waiting()
     }

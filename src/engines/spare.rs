@@ -199,6 +199,10 @@ impl Synthesizer for Speaking {
         Ok(Speech::new(speech))
     }
 
+    fn check(&self, language: Language, options: &SpeechOptions) -> Result<(), EngineError> {
+        if self.speaks.contains(&language) { &self.cloud } else { &self.local }.check(language, options)
+    }
+
     fn waiting(&self) -> Waiting {
         self.local.waiting()
     }

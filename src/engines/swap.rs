@@ -128,6 +128,11 @@ impl Swaps {
         self.models.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether the configuration names a language model of its own.
+    pub(super) fn names_a_mind(&self) -> bool {
+        self.config.engines.llm.path.is_some()
+    }
+
     /// What tells the work of the models of these engines from that of those before them; empty for those of the start.
     pub(super) fn made_by(&self, jobs: &[&str]) -> String {
         let models = self.models.read().unwrap_or_else(PoisonError::into_inner);

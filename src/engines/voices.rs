@@ -91,6 +91,13 @@ impl Synthesizer for Voices {
         }
     }
 
+    fn check(&self, language: Language, options: &SpeechOptions) -> Result<(), EngineError> {
+        match self.models.iter().find(|(own, _)| *own == language) {
+            Some((_, model)) => model.check(language, options),
+            None => self.espeak.check(language, options),
+        }
+    }
+
     fn waiting(&self) -> Waiting {
         self.all().fold(Waiting::default(), |sum, voice| {
             let waiting = voice.waiting();

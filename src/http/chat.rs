@@ -13,7 +13,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::stream;
-use milo_models::{engine::Language, synthesizer::SpeechOptions};
+use milo_models::engine::Language;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -133,7 +133,7 @@ async fn whole(chats: &Chats, answer: &Answer, mode: Mode, began: Instant) -> Re
         Mode::Text => None,
         Mode::Voice => {
             let chats = chats.in_mode(answer.wanted());
-            let mut aloud = chats.aloud(&reply, answer.language(), SpeechOptions::default());
+            let mut aloud = chats.aloud(&reply, answer.language(), answer.sounding());
             let mut samples = Vec::new();
             while let Some(more) = aloud.next().await {
                 samples.extend(more?);

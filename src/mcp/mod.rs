@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
-use crate::{config::McpServer, store::Stamp};
+use crate::{config::McpServer, dialplan::ServedWords, store::Stamp};
 
 /// Letters of what a model is told at most.
 const LONGEST: usize = 2_000;
@@ -87,6 +87,15 @@ pub struct Served {
     name: String,
     /// As a model is told of it.
     pub tool: Tool,
+    /// Whether the server says that it destroys something: what says nothing of itself is not taken for that.
+    pub destroys: bool,
+}
+
+impl Served {
+    /// Of those words of a persona, its own.
+    pub fn words<'w>(&self, all: &'w BTreeMap<String, ServedWords>) -> Option<&'w ServedWords> {
+        ServedWords::of(all, &self.server, &self.name)
+    }
 }
 
 impl Mcp {
@@ -180,7 +189,9 @@ fn served(server: &str, tool: &rmcp::model::Tool) -> Option<Served> {
     }
     let schema = Some(schema);
     let tool_told = Tool { name, about, takes: Vec::new(), schema };
-    Some(Served { server: server.into(), name: tool.name.to_string(), tool: tool_told })
+    let says = tool.annotations.as_ref();
+    let destroys = says.is_some_and(|says| says.destructive_hint == Some(true) && says.read_only_hint != Some(true));
+    Some(Served { server: server.into(), name: tool.name.to_string(), tool: tool_told, destroys })
 }
 
 #[cfg(test)]
@@ -214,6 +225,24 @@ mod tests {
         assert_eq!((gone.connected, gone.seen, gone.tools.len()), (false, Some(Stamp::from_millis(5)), 0));
         let complaint = gone.complaint().expect("it is not there");
         assert!(complaint.contains("\"shop\" is not there (it has ended)"), "{complaint}");
+    }
+
+    #[test]
+    fn a_tool_destroys_something_where_its_server_says_so() {
+        let listed = |hints: Value| {
+            let tool = json!({ "name": "order", "inputSchema": { "type": "object" }, "annotations": hints });
+            served("shop", &serde_json::from_value(tool).expect("a tool")).expect("it is small").destroys
+        };
+        assert!(
+            listed(json!({ "destructiveHint": true }))
+                && listed(json!({ "destructiveHint": true, "readOnlyHint": false }))
+        );
+        assert!(
+            !listed(json!({}))
+                && !listed(Value::Null)
+                && !listed(json!({ "readOnlyHint": true, "destructiveHint": true }))
+        );
+        assert!(!listed(json!({ "destructiveHint": false })));
     }
 
     #[test]

@@ -88,7 +88,8 @@ impl Post {
 async fn attempt(target: Arc<Target>, store: Store, delivery: Delivery) -> Key {
     let Delivery { id, body, attempts, .. } = delivery;
     let timestamp = Stamp::now().millis() / 1_000;
-    let question = Question { url: &target.uri, delivery: id.to_string(), timestamp, body };
+    let headers = Vec::new();
+    let question = Question { url: &target.uri, delivery: id.to_string(), timestamp, body, headers };
     let told = target.client.tell(&question, Duration::from_secs(target.settings.timeout_s)).await;
     let now = Stamp::now();
     target.note(now, told.as_ref().err().map(|why| why.why.as_str()));

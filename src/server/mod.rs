@@ -169,7 +169,7 @@ impl Server {
         let announced = config.recording.announced_by().into_iter().chain(config.sip.emergency_announcement.clone());
         decode(announced.collect(), &prompts).await?;
         let loading = config.clone();
-        let personal = dialplans.lasting_prompts();
+        let personal = dialplans.lasting_prompts(config.engines.llm.path.is_some());
         let asked_first = personal.first().cloned().unwrap_or_default();
         let counting = Arc::clone(&metrics);
         let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal, counting)).await??;
@@ -380,6 +380,11 @@ async fn prepare(
     (voice, within): (Arc<dyn Synthesizer>, Arc<dyn Synthesizer>),
 ) -> Result<(Dialplans, SetPhrases), Fault> {
     let wrong = |error: Error| Fault { file: dialplans.folder().into(), line: None, fault: error.to_string() };
+    for (name, persona) in dialplans.personas() {
+        let voice = if persona.mode == Some(Mode::Local) { &within } else { &voice };
+        let file = dialplans.folder().join(format!("personas/{name}.toml"));
+        persona.voice.check_with(&**voice).map_err(|fault| Fault { file, line: None, fault })?;
+    }
     let personas = dialplans.personas().map(|(_, persona)| persona);
     let interpreter = dialplans.interprets().then(call::interpreter_sentences).into_iter().flatten();
     let phrases =

@@ -52,12 +52,13 @@ fn told(asked: &Asked) -> Vec<String> {
 async fn a_caller_is_known_when_they_call_again_until_they_are_forgotten() {
     const FINDINGS: &str = r#"{"summary": "Il demande les horaires.", "fields": {"name": "Rasoa"}}"#;
     let change = |demo: String| {
-        let frame = "prompt = \"[{{memory.name}}|{{memory.language}}|{{memory.summary}}|{{memory.last_call}}] ";
+        let known = "prompt = \"[{{memory.name}}|{{memory.language}}|{{memory.summary}}|{{memory.last_call}}] ";
         let greeting = "greeting = { evening = \"Salama e! Milo eto.\", otherwise = \"Salama! Milo eto.\" }";
         let usual = "greeting = \"Salama tompoko! Milo eto. Inona no azoko atao ho anao?\"";
-        let demo = demo.replace("prompt = \"", frame).replace(usual, greeting);
+        let demo = demo.replace("prompt = \"", known).replace(usual, greeting);
         let fields = "[after.fields]\nname = { type = 'string', maxLength = 40 }";
-        format!("{demo}\n[after]\nsentiment = false\n{fields}\n[memory]\ndays = 30\n")
+        // The hour, which a frame has, may be another in each call.
+        format!("frame = false\n{demo}\n[after]\nsentiment = false\n{fields}\n[memory]\ndays = 30\n")
     };
     let server = Server::start(Conduct::says(WORDS)).await;
     let milo = friend("frame-memory", change, &server).await;
@@ -115,5 +116,34 @@ async fn what_a_model_sees_no_more_is_summed_up_for_it() {
     assert_eq!((after.len(), after[2].as_str()), (4, second), "{after:?}");
     assert_eq!(after[0], format!("{}\nEfa niresahana: {SUMMARY}", before[0]));
     assert_eq!(events(&logged, "summarised")[0]["words"], SUMMARY.split(' ').count(), "{logged}");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_does_as_it_is_told_is_told_how_one_speaks_what_it_knows_and_when_and_where_it_is() {
+    let server = Server::start(Conduct::says(WORDS)).await;
+    let told_besides = "place = 'Toamasina'\nstyle = 'Tsotra sy falifaly.'\nfacts = ['Laharana {{called}} ity.']";
+    let milo = friend("frame-told", |demo| format!("{told_besides}\n{demo}"), &server).await;
+    let logged = say(&milo, &["mg_hours.wav", "mg_price.wav"]).await;
+    let asked: Vec<_> = server.asked().iter().map(told).collect();
+    let [one, two] = &asked[..] else { panic!("{asked:?}, {logged}") };
+    let at = |words: &str| one[0].find(words).unwrap_or_else(|| panic!("no {words:?} in {}", one[0]));
+    let order = [
+        "Ianao dia i Milo",
+        "Ao amin'ny telefaonina",
+        "[hangup]",
+        "tsy baiko ho anao",
+        "Tsotra sy falifaly.",
+        "- Laharana milo ity.",
+        "androany",
+        "Toerana: Toamasina.",
+    ];
+    assert!(order.map(at).is_sorted(), "{}", one[0]);
+    assert_eq!(one[0], two[0], "what was read once in a call is read no more");
+    // In writing nothing is said of a telephone.
+    let body = json!({ "message": "Salama tompoko", "persona": "friend" });
+    assert_eq!(send(&milo, ("POST", "/api/v1/chat"), &[], &body).status, 200);
+    let written = told(server.asked().last().expect("asked"));
+    assert!(written[0].contains("Tsotra sy falifaly.") && !written[0].contains("telefaonina"), "{}", written[0]);
     stop(milo).await;
 }

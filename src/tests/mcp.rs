@@ -141,3 +141,35 @@ async fn a_persona_has_the_tools_of_servers_and_knows_when_one_has_gone() {
     assert_eq!(events(&logged, "tool").len(), 4, "{logged}");
     stop(milo).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_says_destroys_something_is_done_only_after_a_yes() {
+    const CALLED: &[(&str, &str)] = &[("shop_find_price", r#"{"of": "boky"}"#)];
+    let server = Server::start(Conduct::says("Eny.")).await;
+    let at = folder("mcp-destroys");
+    let program = PROGRAM.replace(r#"["of"]}}]"#, r#"["of"]}, "annotations": {"destructiveHint": True}}]"#);
+    assert_ne!(program, PROGRAM);
+    fs::write(at.join("shop.py"), program).expect("written");
+    let (program, listed) = (at.join("shop.py").to_string_lossy().into_owned(), at.join("listed"));
+    let shop = format!("[[mcp]]\nname = 'shop'\ncommand = ['python3', {program:?}, {listed:?}]\n");
+    fs::write(at.join("milo.toml"), shop).expect("written");
+    let variables = server.variables("openai");
+    let milo = with_files(&at, (&["shop/*"], &[]), false, &lent(&variables)).await;
+    for _ in 0..100 {
+        if listed.exists() {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    sleep(Duration::from_secs(1)).await;
+    // Asked about it they say something else, which the model answers; the second time they say yes.
+    server.then([Conduct::Calls(CALLED), Conduct::says("Misaotra."), Conduct::Calls(CALLED), Conduct::says("Vita.")]);
+    let recordings = ["mg_price.wav", "mg_hours.wav", "mg_price.wav", "mg_yes.wav"];
+    call(&crate::house::errand(milo.udp("milo").expect("an address"), &recordings)).await;
+    let logged = newest_call(&milo).await;
+    let said: Vec<_> = answered(&logged).iter().map(|turn| turn["said"].as_str().expect("text").to_owned()).collect();
+    let question = "Ataoko tokoa ve izany: boky?";
+    assert_eq!(said, [question, "Misaotra.", question, "Vita."], "{logged}");
+    assert_eq!(events(&logged, "tool").len(), 1, "it was done once: {logged}");
+    stop(milo).await;
+}

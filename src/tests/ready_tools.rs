@@ -1,5 +1,7 @@
 //! The tools that ship, had by name: what callers leave for the people of the house, and numbers that are collected on the line.
 
+use std::fs;
+
 use jiff::{Zoned, tz::TimeZone};
 use milo_models::text::heard;
 use serde_json::json;
@@ -13,6 +15,9 @@ use crate::{
 const BACK: &[(&str, &str)] =
     &[("call_back", r#"{"telephone": "034 12 345 67", "day": "rahampitso", "hour": "maraina", "subject": ""}"#)];
 const MESSAGE: &[(&str, &str)] = &[("take_message", r#"{"message": "Tsy ho avy aho.", "whom": "Rina"}"#)];
+const ASK: &[(&str, &str)] = &[("collect_yes_no", r#"{"question": "Ho avy ve ianao?"}"#)];
+const KEYS: &[(&str, &str)] = &[("send_digits", r#"{"keys": "12#"}"#)];
+const LOOK: &[(&str, &str)] = &[("look_up", r#"{"question": "vidin'ny tapakila"}"#)];
 const COLLECT: &[(&str, &str)] = &[("collect_telephone", "{}")];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,5 +72,37 @@ async fn a_telephone_number_is_collected_on_the_line_and_told_to_the_model_once_
     assert_eq!(events(&logged, "read_back")[0]["right"], true, "{logged}");
     let asked = server.asked();
     assert_eq!(results(&asked[1].body), [format!(r#"{{"telephone": "{number}"}}"#)], "{logged}");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_is_answered_by_yes_or_no_keys_are_pressed_and_what_is_known_is_looked_up() {
+    let server = Server::start(Conduct::says("Eny.")).await;
+    let variables = server.variables("openai");
+    let at = folder("ready-others");
+    let office = at.join("plans/knowledge/office");
+    fs::create_dir_all(&office).expect("a folder");
+    fs::write(office.join("vidiny.md"), "# Vidin'ny tapakila\nRoa alina ariary.\n").expect("written");
+    let names = ["collect_yes_no", "send_digits", "look_up"];
+    let milo = with_files(&at, (&names, &[]), false, &lent(&variables)).await;
+    server.then([
+        Conduct::Calls(LOOK),
+        Conduct::says("Roa alina."),
+        Conduct::Calls(KEYS),
+        Conduct::says("Vita."),
+        Conduct::Calls(ASK),
+        Conduct::says("Misaotra."),
+    ]);
+    // The last of these answers the question.
+    let recordings = ["mg_price.wav", "mg_hours.wav", "mg_price.wav", "mg_yes.wav"];
+    let heard = call(&errand(milo.udp("milo").expect("an address"), &recordings)).await;
+    let logged = newest_call(&milo).await;
+    assert_eq!(heard.keys, "12#", "{logged}");
+    let asked = server.asked();
+    let told: Vec<_> = [1, 3, 5].into_iter().filter_map(|n| results(&asked.get(n)?.body).pop()).collect();
+    assert_eq!(told.len(), 3, "{told:?}: {logged}");
+    assert!(told[0].contains("Roa alina ariary."), "{told:?}");
+    assert_eq!(told[1..], [r#"{"ok": true}"#, r#"{"answer": "yes"}"#], "{logged}");
+    assert!(logged["turns"].to_string().contains("Ho avy ve ianao?"), "{logged}");
     stop(milo).await;
 }

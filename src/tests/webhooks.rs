@@ -37,6 +37,11 @@ fn answer(request: &str, seen: &Seen) -> Option<String> {
         "/elsewhere" => ("302 Found\r\nLocation: /digit", r#"{ "plan": "vip" }"#.to_owned()),
         "/undeclared" => ("200 OK", r#"{ "variables": { "caller": "boss" } }"#.to_owned()),
         "/big" => ("200 OK", format!(r#"{{ "plan": "vip", "variables": {{ "digit": "{}" }} }}"#, "1".repeat(70_000))),
+        "/busy" if seen.lock().expect("no panic").iter().filter(|seen| seen.contains(" /busy ")).count() == 1 => {
+            ("503 Service Unavailable\r\nRetry-After: 1", String::new())
+        }
+        "/busy" => ("200 OK", r#"{ "variables": { "digit": "7" } }"#.to_owned()),
+        "/away" => ("503 Service Unavailable\r\nRetry-After: 3600", String::new()),
         "/drop" if seen.lock().expect("no panic").iter().filter(|seen| seen.contains(" /drop ")).count() == 1 => {
             return None;
         }
@@ -215,4 +220,45 @@ async fn a_program_of_the_operators_sets_variables_and_says_how_it_goes_on() {
     assert_eq!(seen_secure.lock().expect("no panic").len(), 1);
     stop(milo).await;
     fs::remove_dir_all(at).ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_just_now_is_asked_again_with_the_same_key_and_header_fields_of_the_operators_are_in_no_log() {
+    let at = folder("webhook-again-plans");
+    let (plain, seen) = program(None).await;
+    let secret = at.join("shop");
+    fs::write(&secret, "Bearer sk-of-the-shop\n").expect("written");
+    let ask = |path: &str| {
+        format!(
+            "{{ webhook = {{ url = 'http://127.0.0.1:{}/{path}', sets = ['digit'], seconds = 5, retries = 2, headers = \
+             {{ authorization = 'file:{}' }} }} }}, {{ send_digits = {{ digits = '{{{{digit}}}}#' }} }}",
+            plain.port(),
+            secret.display()
+        )
+    };
+    fs::write(at.join("plans.toml"), [MILO, &plan("busy", &ask("busy")), &plan("away", &ask("away"))].concat())
+        .expect("written");
+    let path = at.to_string_lossy().into_owned();
+    let variables = [
+        ("MILO__DIALPLANS__PATH", path.as_str()),
+        ("MILO__WEBHOOK__HOSTS", "[\"127.0.0.1\"]"),
+        ("MILO__WEBHOOK__PRIVATE", "[\"127.0.0.1/32\"]"),
+    ];
+    let milo = milo("webhook-again", &variables).await;
+    let (keys, event) = asked(&milo, "busy").await;
+    assert_eq!((keys.as_str(), &event["result"], &event["tries"]), ("7#", &"answered".into(), &2.into()), "{event}");
+    // Nobody waits an hour for it.
+    let (keys, event) = asked(&milo, "away").await;
+    assert_eq!((keys.as_str(), &event["result"], &event["tries"]), ("#", &"failed".into(), &1.into()), "{event}");
+    let logged = newest_call(&milo).await.to_string();
+    assert!(logged.contains("file:") && !logged.contains("sk-of-the-shop"), "{logged}");
+    let seen = seen.lock().expect("no panic").clone();
+    let field = |request: &str, name: &str| {
+        request.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned)).unwrap_or_default()
+    };
+    let [first, again, ..] = &seen[..] else { panic!("{seen:?}") };
+    assert_eq!(field(first, "authorization: "), "Bearer sk-of-the-shop", "{first}");
+    let key = field(first, "idempotency-key: ");
+    assert!(!key.is_empty() && key == field(again, "idempotency-key: "), "{first}\n{again}");
+    stop(milo).await;
 }

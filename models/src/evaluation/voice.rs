@@ -123,6 +123,10 @@ mod tests {
             Ok(Speech::new(pieces))
         }
 
+        fn check(&self, _: Language, _: &SpeechOptions) -> Result<(), EngineError> {
+            Ok(())
+        }
+
         fn waiting(&self) -> Waiting {
             Waiting::default()
         }

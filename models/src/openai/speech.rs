@@ -108,6 +108,19 @@ impl Synthesizer for Speaker {
         Ok(Speech::new(speech))
     }
 
+    fn check(&self, _: Language, options: &SpeechOptions) -> Result<(), EngineError> {
+        let SpeechOptions { variant, pitch, .. } = options;
+        if let Some(variant) = variant.as_ref().filter(|variant| **variant != self.voice) {
+            let says =
+                format!("the voice variant {variant:?} is not the server's, which is asked for {:?} alone", self.voice);
+            return Err(EngineError::Input(says));
+        }
+        if *pitch != 50 {
+            return Err(EngineError::Input(format!("the pitch {pitch} is told to no server: its voice has one, 50")));
+        }
+        Ok(())
+    }
+
     /// None: a request finds a place at once, or is refused.
     fn waiting(&self) -> Waiting {
         Waiting::default()

@@ -185,7 +185,6 @@ impl Vits {
 
 impl Synthesizer for Vits {
     fn speak(&self, text: &str, language: Language, options: SpeechOptions) -> Result<Speech, EngineError> {
-        let SpeechOptions { variant, speed, pitch, class, wanted } = options;
         if text.len() > MAX_TEXT {
             let length = text.len();
             return Err(EngineError::Input(format!(
@@ -195,12 +194,8 @@ impl Synthesizer for Vits {
         if !text.chars().any(char::is_alphanumeric) {
             return Err(EngineError::Input("there is nothing to say: the text has no letter and no digit".into()));
         }
-        if !(80..=450).contains(&speed) {
-            return Err(EngineError::Input(format!("the speed {speed} is outside 80 to 450 words a minute")));
-        }
-        if pitch != 50 {
-            return Err(EngineError::Input(format!("the pitch {pitch} is not this voice's: it has one, 50")));
-        }
+        self.check(language, &options)?;
+        let SpeechOptions { variant, speed, class, wanted, .. } = options;
         let speaker = self.speaker(variant.as_deref())?;
         let mut cutter = Clauses::new();
         // The model reads no figures, and would leave them out without a word.
@@ -221,6 +216,17 @@ impl Synthesizer for Vits {
             pieces,
         })?;
         Ok(Speech::new(speech))
+    }
+
+    fn check(&self, _: Language, options: &SpeechOptions) -> Result<(), EngineError> {
+        let SpeechOptions { variant, speed, pitch, class: _, wanted: _ } = options;
+        if !(80..=450).contains(speed) {
+            return Err(EngineError::Input(format!("the speed {speed} is outside 80 to 450 words a minute")));
+        }
+        if *pitch != 50 {
+            return Err(EngineError::Input(format!("the pitch {pitch} is not this voice's: it has one, 50")));
+        }
+        self.speaker(variant.as_deref()).map(drop)
     }
 
     fn waiting(&self) -> Waiting {
