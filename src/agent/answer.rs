@@ -136,7 +136,7 @@ impl Conversation<'_> {
     /// A reply of which nothing is known yet.
     pub(super) fn silent(&self, voice: &Voice) -> Mouth {
         let reply = Reply::words("", &self.engines.voice, self.language).in_dialect(self.persona.dialect);
-        Mouth::new(reply, voice).before(self.record.audience())
+        Mouth::new(reply.to(self.meanwhile.is_known, ""), voice).before(self.record.audience())
     }
 
     /// The reply that was begun, or the model's.
@@ -161,13 +161,15 @@ impl Conversation<'_> {
         if heard.drafts > 0 {
             self.record.event("early_reply", json!({ "begun": heard.drafts, "kept": drafted.is_some() }));
         }
-        let (mut by, mut due) = (None, self.due(heard.since()));
+        let is_ready = drafted.as_ref().is_some_and(Reply::is_ready);
+        let (mut by, mut due) = (None, self.due_opened(heard.since(), is_ready));
         loop {
             let reply = drafted.take().unwrap_or_else(|| {
                 let wanted = Wanted::by(deadline);
                 let asking = self.asking(context, task, by, wanted.clone());
                 Reply::by_asking(asking, self.persona.min_logprob, &self.engines.voice, self.language)
                     .in_dialect(self.persona.dialect)
+                    .to(self.meanwhile.is_known, text)
                     .wanted(Class::Call, wanted)
             });
             let mut mouth = Mouth::new(reply, voice).before(self.record.audience()).or_at(due.take());
@@ -363,7 +365,7 @@ impl Conversation<'_> {
         if !matches!(said, Said::Ended(Spoken::Doubtful | Spoken::Nothing)) || task.hands_over.is_some() {
             return said;
         }
-        self.record.event("reply_doubtful", Value::Null);
+        self.doubtful(&said, mouth);
         *mouth = self.phrase(Phrase::NotUnderstood, voice);
         self.speak(mouth, ear, voice).await
     }

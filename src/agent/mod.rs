@@ -13,6 +13,7 @@ mod bounds;
 mod budget;
 mod context;
 mod detector;
+mod doubt;
 mod draft;
 mod ear;
 mod endpoint;
@@ -26,7 +27,9 @@ mod memory;
 mod moment;
 mod mouth;
 mod news;
+mod opener;
 mod overhear;
+mod own;
 mod partial;
 mod persona;
 mod phrases;
@@ -38,9 +41,11 @@ mod reply;
 mod rescue;
 mod scribe;
 mod speak;
+mod step;
 mod stopgap;
 mod summary;
 mod suspended;
+mod tongues;
 mod turn;
 mod words;
 
@@ -68,9 +73,9 @@ pub use greeting::Greeting;
 pub use memory::Remembering;
 pub(crate) use memory::SUMMARY;
 pub use moment::Moment;
-pub use mouth::announce;
 pub use news::{News, Speaker};
 pub use overhear::Overhearing;
+pub use own::announce;
 pub(crate) use persona::MOST_TOKENS;
 pub use persona::{Backdrop, Persona, Phrase};
 pub use phrases::SetPhrases;
@@ -80,23 +85,26 @@ pub use question::{Answer, Asked, Question};
 pub use reach::Reach;
 pub(crate) use rehearsal::{Ended, Logged, Rehearsal, Replies, Seen, SpokenInto};
 pub use scribe::{Scribe, Uttered};
+pub(crate) use stopgap::{Due, Stopgap};
 pub use suspended::Suspended;
 pub(crate) use turn::Turn;
 pub(crate) use words::{Piece, Words};
 
 use begun::Begun;
 use budget::Lateness;
+use doubt::Doubt;
+use interruption::Yields;
 use listen::{Listened, Quiet};
-use mouth::{Mouth, Spoken};
+use opener::Opener;
+use own::Uttering;
 use reply::Reply;
 use speak::Said;
-use stopgap::Stopgap;
 use suspended::Waits;
+use tongues::is_known;
 
 use crate::{
     call::{Record, Supervisor, Toolbox},
     engines::Engines,
-    store::Stamp,
 };
 
 /// So many failures in a row end the conversation.
@@ -132,6 +140,8 @@ pub enum Ending {
     TimeUp,
     /// Engines failed again and again.
     Failure,
+    /// The caller spoke, and no word was understood, again and again.
+    NotUnderstood,
     /// No packets came any more.
     Lost,
     /// It waits for what its model wants done on the line ([`Suspended`]).
@@ -187,20 +197,14 @@ pub struct Meanwhile {
     stopgap: Stopgap,
     /// Failures in a row.
     failures: usize,
+    /// The caller's words have shown which language they speak.
+    is_known: bool,
     /// What is known of the time that a server takes.
     lateness: Lateness,
+    /// What is said before a reply that comes late.
+    opener: Opener,
     /// Somebody is about to speak with the caller.
     taker: Option<Supervisor>,
-}
-
-/// What came of something that answers nobody.
-struct Uttering {
-    /// What of it was heard.
-    heard: String,
-    /// Where the leg has closed, or somebody takes the call over.
-    ending: Option<Ending>,
-    /// An engine failed at it.
-    is_broken: bool,
 }
 
 impl Conversation<'_> {
@@ -223,7 +227,7 @@ impl Conversation<'_> {
         ear: &mut Ear,
         voice: &mut Voice,
     ) -> Ending {
-        let mut doubt = Doubt::None;
+        let mut doubt = Doubt::default();
         let audience = self.record.audience();
         let is_patient = audience.is_some_and(Audience::is_patient);
         for (heard, said) in audience.iter().flat_map(|audience| audience.remembered()) {
@@ -252,7 +256,7 @@ impl Conversation<'_> {
                 Listened::Turn(heard) => heard,
                 Listened::Prompted(words) => {
                     let reply = Reply::words(&words, &self.engines.voice, tongue(&words).unwrap_or(self.language));
-                    let Uttering { heard, ending, .. } = self.say_all(reply, ear, voice).await;
+                    let Uttering { heard, ending, .. } = self.say_all(reply, Yields::ToWords, ear, voice).await;
                     context.add(&heard);
                     if let Some(ending) = ending {
                         return ending;
@@ -263,11 +267,20 @@ impl Conversation<'_> {
                 Listened::Closed => return Ending::Lost,
                 Listened::TakenOver => return Ending::TakenOver,
                 Listened::TimeUp => return self.leave(Ending::TimeUp, ear, voice).await,
-                Listened::Silence if doubt == Doubt::Asked => return self.leave(Ending::Silence, ear, voice).await,
+                Listened::Silence if doubt.has_asked => match self.leave_silence(ear, voice).await {
+                    Some(ending) => return ending,
+                    // Somebody is there after all, and is listened to.
+                    None => {
+                        doubt.has_asked = false;
+                        quiet = Quiet::from_now(self.limits.ask_after);
+                        continue;
+                    }
+                },
                 Listened::Silence => {
-                    doubt = Doubt::Asked;
+                    doubt.has_asked = true;
                     self.record.event("are_you_there", Value::Null);
-                    if let Some(ending) = self.say(Phrase::AreYouThere, ear, voice).await {
+                    let asked = self.say_as((Phrase::AreYouThere, Yields::ToAnyWord), ear, voice).await;
+                    if let Some(ending) = asked.ending {
                         return ending;
                     }
                     quiet = Quiet::from_now(self.limits.leave_after);
@@ -289,19 +302,17 @@ impl Conversation<'_> {
                 },
             };
             if transcript.text.trim().is_empty() {
-                // Noise, or a voice without words. One excuse; the silence that it is goes on being counted.
-                self.record.event("nothing_understood", Value::Null);
-                if doubt == Doubt::None {
-                    doubt = Doubt::Excused;
-                    if let Some(ending) = self.say(Phrase::NotUnderstood, ear, voice).await {
-                        return ending;
-                    }
+                if let Some(ending) = self.not_understood(&mut doubt, ear, voice).await {
+                    return ending;
                 }
+                // Whoever speaks is not silent, whatever is understood of it.
+                quiet = Quiet::from_now(self.limits.ask_after);
                 continue;
             }
-            doubt = Doubt::None;
+            doubt = Doubt::default();
             ear.understood(&transcript.text);
             self.language = transcript.language;
+            self.meanwhile.is_known |= is_known(&transcript.text);
             let answered = self.answer(&mut heard, &transcript, context, ear, voice).await;
             if let Some(ending) = self.answered(answered, ear, voice).await {
                 return ending;
@@ -318,73 +329,6 @@ impl Conversation<'_> {
             Answered::End(ending) => Some(ending),
         }
     }
-
-    /// Says one of the persona's sentences; an ending as that of what it is said with.
-    async fn say(&mut self, phrase: Phrase, ear: &mut Ear, voice: &mut Voice) -> Option<Ending> {
-        let reply = self.reply_of(phrase);
-        let Uttering { heard, ending, is_broken } = self.say_all(reply, ear, voice).await;
-        // The voice has failed at words of which no sound was made before.
-        let spare = self.phrases.spare(self.persona, phrase, self.language);
-        let Some((text, sound)) = spare.filter(|_| is_broken && heard.is_empty() && !ear.speaking()) else {
-            return ending;
-        };
-        let reply = Reply::phrase(text, sound, &self.engines.voice, self.language);
-        self.say_all(reply, ear, voice).await.ending
-    }
-
-    /// Says something that answers nobody.
-    async fn say_all(&mut self, reply: Reply, ear: &mut Ear, voice: &mut Voice) -> Uttering {
-        let began = Stamp::now();
-        // A yes to this is none to what was asked before.
-        self.meanwhile.asked = None;
-        let mut mouth = Mouth::new(reply, voice).before(self.record.audience());
-        let said = self.speak(&mut mouth, ear, voice).await;
-        let is_broken = matches!(said, Said::Ended(Spoken::Broken(_)));
-        if let Said::Ended(Spoken::Broken(error)) = &said {
-            self.failed(error);
-        }
-        self.write_own(began, &mouth, &said, voice);
-        let ending = match said {
-            Said::Closed => Some(Ending::Lost),
-            Said::TakenOver => Some(Ending::TakenOver),
-            Said::Ended(_) | Said::Interrupted => None,
-        };
-        Uttering { heard: mouth.heard(voice), ending, is_broken }
-    }
-
-    fn phrase(&self, phrase: Phrase, voice: &Voice) -> Mouth {
-        Mouth::new(self.reply_of(phrase), voice).before(self.record.audience())
-    }
-
-    fn reply_of(&self, phrase: Phrase) -> Reply {
-        let text = self.persona.phrase(phrase, self.language);
-        let samples = self.phrases.sound(self.persona, phrase, self.language);
-        if samples.is_empty() {
-            return Reply::words(text, &self.engines.voice, self.language);
-        }
-        Reply::phrase(text, samples, &self.engines.voice, self.language)
-    }
-
-    /// Goodbye by Milo's own wish.
-    async fn leave(&mut self, ending: Ending, ear: &mut Ear, voice: &mut Voice) -> Ending {
-        self.say(Phrase::Goodbye, ear, voice).await.unwrap_or(ending)
-    }
-
-    /// An engine failed: the caller is told, and the conversation goes on unless it keeps failing.
-    async fn recover(&mut self, error: &EngineError, ear: &mut Ear, voice: &mut Voice) -> Option<Ending> {
-        self.meanwhile.failures += 1;
-        self.failed(error);
-        if let Some(ending) = self.say(Phrase::Apology, ear, voice).await {
-            return Some(ending);
-        }
-        if self.meanwhile.failures < FAILURES {
-            return None;
-        }
-        if self.limits.is_relieved {
-            return Some(Ending::Failure);
-        }
-        Some(self.leave(Ending::Failure, ear, voice).await)
-    }
 }
 
 /// What a reply came to.
@@ -393,14 +337,4 @@ enum Answered {
     /// An engine failed on the way, and nobody has told the caller.
     Failed(EngineError),
     End(Ending),
-}
-
-/// What Milo has said about hearing nothing since it last understood something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Doubt {
-    None,
-    /// That it did not understand.
-    Excused,
-    /// Whether anybody is there.
-    Asked,
 }

@@ -2,14 +2,12 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use milo_media::{FRAME_MS, FRAME_SAMPLES, Frame, SAMPLE_RATE, Voice};
 use milo_models::{
     engine::{EngineError, Language},
-    synthesizer::Synthesizer,
     tools::Call,
 };
 
@@ -18,8 +16,11 @@ use tokio::{select, time::sleep_until};
 use super::{
     Audience, Happened,
     context::Script,
-    reply::{Asking, Doing, Marks, Reply, Step},
+    interruption::Yields,
+    reply::{Asking, Doing, Reply},
+    step::{Marks, Step},
     stopgap::{Due, Stopgap},
+    tongues::Tongues,
 };
 use crate::engines::{Brief, Mode, Taken};
 
@@ -48,6 +49,8 @@ pub(super) enum Spoken {
     Calls(Vec<Call>),
     /// What was done is over.
     Done,
+    /// A few words are said before it: called again, the reply goes on.
+    Opened,
     /// This stage has brought nothing for long, and something is said in its place: called again, the reply goes on.
     Waits(&'static str),
 }
@@ -75,6 +78,10 @@ pub(super) struct Mouth {
     filler: Option<Due>,
     /// How often something was said in place of the reply.
     filled: usize,
+    /// A few words were said before it; so many of their frames are still to be played.
+    opened: Option<usize>,
+    /// To what it gives way.
+    pub(super) yields: Yields,
 }
 
 impl Mouth {
@@ -96,6 +103,8 @@ impl Mouth {
             is_all_given: false,
             filler: None,
             filled: 0,
+            opened: None,
+            yields: Yields::default(),
         }
     }
 
@@ -113,7 +122,7 @@ impl Mouth {
     /// The same once it is under way: then, if it is sooner than what was to be heard.
     pub(super) fn fill_at(&mut self, due: Option<Due>) {
         if let Some(due) = due.filter(|_| !self.is_held_back())
-            && self.filler.as_ref().is_none_or(|filler| due.at < filler.at)
+            && self.filler.as_ref().is_none_or(|filler| due.at() < filler.at())
         {
             self.filler = Some(due);
         }
@@ -152,19 +161,29 @@ impl Mouth {
         self.filled
     }
 
-    /// The next step of the reply; none where something else is said first.
-    async fn step(&mut self) -> Option<Option<Result<Step, EngineError>>> {
-        let due = self.filler.as_ref().map(|filler| filler.at);
+    /// The next step of the reply, or that something else is said first.
+    async fn step(&mut self) -> Result<Option<Result<Step, EngineError>>, Spoken> {
+        let due = self.filler.as_ref().map(Due::at);
         select! {
             biased;
-            step = self.reply.next() => Some(step),
+            step = self.reply.next() => Ok(step),
             () = sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
-                self.filled += 1;
                 // Heard, and no part of the reply.
                 let before = self.frames.len();
-                self.frames.extend(self.filler.iter_mut().flat_map(Due::say));
+                let spoken = match self.filler.as_mut().and_then(Due::open) {
+                    Some(frames) => {
+                        self.opened = Some(frames.len());
+                        self.frames.extend(frames);
+                        Spoken::Opened
+                    }
+                    None => {
+                        self.filled += 1;
+                        self.frames.extend(self.filler.iter_mut().flat_map(Due::say));
+                        Spoken::Waits(self.reply.waits_for())
+                    }
+                };
                 self.before += ((self.frames.len() - before) * FRAME_SAMPLES) as u64;
-                None
+                Err(spoken)
             }
         }
     }
@@ -177,7 +196,10 @@ impl Mouth {
                 && let Some(frame) = self.frames.front()
             {
                 voice.play(*frame).await;
-                has_played = true;
+                match &mut self.opened {
+                    Some(left @ 1..) => *left -= 1,
+                    _ => has_played = true,
+                }
                 if self.given.len() == KEPT {
                     self.given.pop_front();
                 }
@@ -195,7 +217,10 @@ impl Mouth {
                 voice.drained().await;
                 return self.broken.take().map_or(Spoken::Whole, Spoken::Broken);
             }
-            let Some(step) = self.step().await else { return Spoken::Waits(self.reply.waits_for()) };
+            let step = match self.step().await {
+                Ok(step) => step,
+                Err(spoken) => return spoken,
+            };
             match step {
                 Some(Ok(Step::Clause(clause))) => {
                     self.script.begin(&clause);
@@ -208,7 +233,7 @@ impl Mouth {
                 }
                 Some(Ok(Step::HangUp)) => self.hang_up = true,
                 Some(Ok(Step::Doubtful)) => {
-                    if self.filled > 0 {
+                    if self.is_preceded() || !self.script.is_empty() {
                         voice.drained().await;
                     }
                     return Spoken::Doubtful;
@@ -229,6 +254,11 @@ impl Mouth {
                 }
             }
         }
+    }
+
+    /// Whether something was said before it.
+    fn is_preceded(&self) -> bool {
+        self.filled > 0 || self.opened.is_some()
     }
 
     /// Nothing of it is heard before all of it is made.
@@ -254,7 +284,7 @@ impl Mouth {
     pub(super) fn first_out(&self, voice: &Voice) -> Option<Instant> {
         let played = voice.played();
         // What was said in place of the reply began the burst.
-        let first = if self.filled > 0 { played.last_sent } else { played.first_sent_since_idle };
+        let first = if self.is_preceded() { played.last_sent } else { played.first_sent_since_idle };
         self.first_out.or(first.filter(|_| played.samples > self.before))
     }
 
@@ -349,6 +379,11 @@ impl Mouth {
         self.reply.brief()
     }
 
+    /// In what the model's clauses were.
+    pub(super) fn tongues(&self) -> &Tongues {
+        self.reply.tongues()
+    }
+
     /// Why the reply ended before it was complete.
     pub(super) fn broke_off(&self) -> Option<&EngineError> {
         self.reply.cut()
@@ -357,21 +392,5 @@ impl Mouth {
     /// When the engines first answered.
     pub(super) fn marks(&self) -> Marks {
         self.reply.marks()
-    }
-}
-
-/// Says words of Milo's own to a caller who is not listened to meanwhile.
-pub async fn announce(
-    words: &str,
-    language: Language,
-    synthesizer: &Arc<dyn Synthesizer>,
-    voice: &mut Voice,
-) -> Result<(), EngineError> {
-    match Mouth::new(Reply::words(words, synthesizer, language), voice).speak(voice).await {
-        Spoken::Broken(error) => Err(error),
-        // Nothing is said in place of them.
-        Spoken::Whole | Spoken::Doubtful | Spoken::Nothing | Spoken::Calls(_) | Spoken::Done | Spoken::Waits(_) => {
-            Ok(())
-        }
     }
 }

@@ -18,6 +18,9 @@ use crate::engines::{Mode, Timbre, Timbres};
 /// What is said in place of a goodbye that names something of the call, where there is no voice to say it.
 const GOODBYES: [(Language, &str); 2] =
     [(Language::Mg, "Misaotra, veloma tompoko!"), (Language::Fr, "Merci, au revoir!")];
+/// What whoever waits hears of a plan that has no persona.
+const WAITS: [(Language, &str); 2] =
+    [(Language::Mg, "Andraso kely azafady."), (Language::Fr, "Un instant, s'il vous plaît.")];
 
 /// Samples at 16 kHz by what they are of.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +61,7 @@ impl SetPhrases {
             let sentences = persona.sentences().map(|(language, _, text)| (language, text)).chain(GOODBYES);
             known.extend(sentences.map(|(language, text)| (Known::of(Some(persona), text, language), &persona.voice)));
         }
-        let more = GOODBYES.into_iter().chain(more);
+        let more = GOODBYES.into_iter().chain(WAITS).chain(more);
         known.extend(more.map(|(language, text)| (Known::of(None, text, language), &plain)));
         for (known, timbres) in known {
             // What is only known during a call is spoken then.
@@ -77,6 +80,12 @@ impl SetPhrases {
     /// The sound of a sentence; a persona that was not among those given to `make` has none.
     pub fn sound(&self, persona: &Persona, phrase: Phrase, language: Language) -> Arc<[i16]> {
         self.made(&Known::of(Some(persona), persona.phrase(phrase, language), language))
+    }
+
+    /// The sound of one of its openers.
+    pub fn opener(&self, persona: &Persona, which: usize, language: Language) -> Arc<[i16]> {
+        let text = persona.openers(language).get(which).map_or("", String::as_str);
+        self.made(&Known::of(Some(persona), text, language))
     }
 
     /// The sound of a sentence that was given to `make`; none of another.
@@ -104,6 +113,11 @@ impl SetPhrases {
     pub fn goodbye(&self, persona: Option<&Persona>, language: Language) -> Arc<[i16]> {
         let own = persona.map(|persona| self.sound(persona, Phrase::Goodbye, language));
         own.filter(|sound| !sound.is_empty()).unwrap_or_else(|| self.plain_goodbye(persona, language).1)
+    }
+
+    /// What whoever waits hears where nobody speaks.
+    pub(super) fn plain_wait(&self, language: Language) -> Arc<[i16]> {
+        WAITS.iter().find(|(of, _)| *of == language).map(|(_, text)| self.sentence(text, language)).unwrap_or_default()
     }
 
     fn plain_goodbye(&self, persona: Option<&Persona>, language: Language) -> (&'static str, Arc<[i16]>) {

@@ -19,7 +19,7 @@ use super::{
     begun::Begun,
     ear::Noticed,
     endpoint::Decision,
-    interruption::{NO_WORDS, Verdict, verdict},
+    interruption::{NO_WORDS, Verdict, Yields, verdict},
     mouth::{Mouth, Spoken},
     stopgap::SILENCE,
 };
@@ -83,6 +83,10 @@ impl Conversation<'_> {
                     return Said::TakenOver;
                 }
                 spoken = mouth.speak(voice), if since.is_none() => match spoken {
+                    Spoken::Opened => {
+                        self.opened();
+                        continue;
+                    }
                     Spoken::Waits(stage) => {
                         self.waits(stage, mouth.filled());
                         continue;
@@ -94,6 +98,8 @@ impl Conversation<'_> {
                 }
             };
             match noticed {
+                // Nobody answers what is said into it.
+                Noticed::Turn(_) if mouth.yields == Yields::ToNothing => {}
                 Noticed::Turn(Decision::Onset) => {
                     self.meanwhile.withdrawn = false;
                     voice.pause();

@@ -51,8 +51,8 @@ pub enum Action {
     Echo {},
     /// Calls somebody else and joins the two.
     Dial(Dial),
-    /// Sends the caller to somebody else: its telephone calls there itself (SIP REFER), and Milo hangs up when somebody answers.
-    /// If nobody does, the plan goes on; what came of it stands in `{{transfer_result}}` and in the call's event `transferred`.
+    /// Sends the caller to somebody else: its telephone calls there itself (SIP REFER), and Milo hangs up when somebody answers; until it
+    /// tells how it went the caller hears music. If nobody does, the plan goes on; what came of it stands in `{{transfer_result}}` and in the call's event `transferred`.
     Transfer(Transfer),
     /// The caller waits with music, for a while or until a `bridge` takes the call. Unlike with `music`, keys count, and its
     /// telephone may be told.
@@ -118,7 +118,8 @@ pub enum Action {
     /// Asks for one key, or for the words that stand for one, each of which leads somewhere else.
     Menu(Menu),
     /// Tells a program of the operator's about the call, by HTTP: what it answers sets variables, and may name the plan to go
-    /// on with.
+    /// on with. Where that takes longer than `[conversation] filler_ms`, the caller hears the `wait` of the persona that spoke last, or of the
+    /// first there is, and again every five seconds; keys that are pressed meanwhile are kept.
     Webhook(Webhook),
     /// Looks something up in the texts and tables of a folder of `knowledge/`.
     LookUp(LookUp),

@@ -9,6 +9,7 @@ pub mod server;
 mod slow;
 mod speech;
 mod spending;
+mod tongues;
 
 use std::{
     fs,
