@@ -4,8 +4,16 @@
 //! would come, its end is judged, and the turn goes from ears to mind to voice as it does in a call, with its deadline. Then Milo speaks
 //! and the caller thinks. With guesses beside, the same calls also begin what they may not need: what is said so far once a second, and a
 //! reply at a pause, both dropped as the caller goes on.
+//!
+//! Two things are measured against. *Alone*: the middle of single turns with nothing else going on. *Its batch alone*: of each turn it is
+//! known how many turns were in the engines at once with it, the greatest number while its caller waited; so many turns that begin at the
+//! same moment, with nothing else going on (nobody listens, nothing is judged or guessed), are its batch, and the 95th of a hundred of all
+//! these batches' turns, each size drawn as often as it was met, stands beside the calls' own. Of the difference the stages' times tell
+//! where it comes from: of each, the 95th of a hundred, so that they come to more than all of it.
 
-use std::{env, path::PathBuf, sync::Arc, time::Duration};
+mod batches;
+
+use std::{env, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use milo_media::{FRAME_MS, FRAME_SAMPLES, Frame, SAMPLE_RATE, wav};
@@ -25,6 +33,7 @@ use tokio::{
 
 use super::percentile;
 use crate::{config::Config, dialplan::Dialplans, engines::Engines, metrics::Metrics};
+use batches::{Batches, Turn, percentile_of};
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
@@ -54,8 +63,6 @@ const SPREAD: Duration = Duration::from_secs(10);
 const THINKS: (Duration, Duration) = (Duration::from_millis(600), Duration::from_secs(3));
 /// What is said so far is transcribed so often where guesses are made.
 const EVERY: usize = 900 / FRAME_MS as usize;
-/// Turns of each recording that are measured alone.
-const ALONE: usize = 5;
 const STAGES: [&str; 4] = ["stt", "llm", "tts", "vad"];
 
 /// What all calls share.
@@ -68,8 +75,9 @@ struct Room {
 
 /// What came of the calls.
 #[derive(Default)]
-struct Waited {
-    ms: Vec<f64>,
+struct Calls {
+    /// All that were answered, before the measure too.
+    turns: Vec<Turn>,
     /// Turns for which an engine had no place.
     refused: usize,
 }
@@ -92,23 +100,21 @@ pub(super) async fn run(
     let engines = tokio::task::spawn_blocking(load).await??;
     let room = Arc::new(Room { engines, turns, prompt, budget });
 
-    let mut alone = Vec::new();
-    for at in (0..room.turns.len()).cycle().take(room.turns.len() * ALONE) {
-        alone.push(answer(&room, &room.turns[at]).await?.0);
-    }
+    let mut batches = Batches::default();
+    let mut alone = batches.of(1, &room).await?.to_vec();
     let alone = percentile(&mut alone, 0.5).context("nothing was measured")?;
     println!(
         "a turn alone: p50 {alone:.0} ms from its end to the first sound; it is late after {} ms",
         budget.as_millis()
     );
     println!(
-        "| calls | guesses | turns | p50 | p95 | p95 ÷ alone | late | refused | waited p95, at most ({0}) | late by stage ({0}) | use ({0}) |",
+        "| calls | guesses | turns | p50 | p95 | p95 ÷ alone | at once, p50 and at most | its batch alone, p95 | p95 ÷ its batch | late | refused | took p95 (ears, mind, voice) | waited p95, at most ({0}) | late by stage ({0}) | use ({0}) |",
         STAGES.join(", ")
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for calls in calls {
         for guesses in [false, true] {
-            println!("{}", row(&room, calls, guesses, Duration::from_secs(seconds), alone).await?);
+            println!("{}", row(&room, calls, guesses, Duration::from_secs(seconds), (alone, &mut batches)).await?);
         }
     }
     if !configured {
@@ -118,26 +124,40 @@ pub(super) async fn run(
 }
 
 /// Lets so many call, and says what they waited.
-async fn row(room: &Arc<Room>, calls: usize, guesses: bool, length: Duration, alone: f64) -> Result<String> {
+async fn row(
+    room: &Arc<Room>,
+    calls: usize,
+    guesses: bool,
+    length: Duration,
+    (alone, batches): (f64, &mut Batches),
+) -> Result<String> {
     let start = Instant::now() + SPREAD;
+    let measure = start..start + length;
     let mut callers = JoinSet::new();
     for seed in 0..calls {
         let begins = SPREAD.mul_f64(seed as f64 / calls as f64);
-        callers.spawn(call(Arc::clone(room), seed, begins, (start, start + length), guesses));
+        callers.spawn(call(Arc::clone(room), seed, begins, measure.clone(), guesses));
     }
     sleep_until(start).await;
     let before = room.engines.work();
     sleep_until(start + length).await;
     let after = room.engines.work();
-    let mut waited = Waited::default();
+    let mut all = Calls::default();
     while let Some(call) = callers.join_next().await {
         let call = call??;
-        waited.ms.extend(call.ms);
-        waited.refused += call.refused;
+        all.turns.extend(call.turns);
+        all.refused += call.refused;
     }
-    let Waited { mut ms, refused } = waited;
-    let late = ms.iter().filter(|ms| **ms > room.budget.as_secs_f64() * 1e3).count();
-    let (p50, p95) = (percentile(&mut ms, 0.5), percentile(&mut ms, 0.95));
+    let turns: Vec<Turn> = all.turns.iter().filter(|turn| measure.contains(&turn.over)).copied().collect();
+    let late = turns.iter().filter(|turn| turn.waited() > room.budget).count();
+    let (p50, p95) = (percentile_of(&turns, 0.5, Turn::waited), percentile_of(&turns, 0.95, Turn::waited));
+    let at_once: Vec<usize> = turns.iter().map(|turn| turn.at_once(&all.turns)).collect();
+    let batch = batches.p95(&at_once, room).await?;
+    let mut crowd: Vec<f64> = at_once.iter().map(|turns| *turns as f64).collect();
+    let took = [0, 1, 2].map(|stage: usize| {
+        let before = |turn: &Turn| stage.checked_sub(1).map_or(Duration::ZERO, |before| turn.stages[before]);
+        percentile_of(&turns, 0.95, |turn| turn.stages[stage] - before(turn))
+    });
     let figure = |value: Option<f64>, digits| value.map_or("-".into(), |value| format!("{value:.digits$}"));
     let stages = STAGES.map(|stage| {
         let of = |work: &[(&'static str, Work)]| {
@@ -147,17 +167,24 @@ async fn row(room: &Arc<Room>, calls: usize, guesses: bool, length: Duration, al
     });
     let column =
         |text: fn(&Stage, Duration) -> String| stages.iter().map(|stage| text(stage, length)).collect::<Vec<_>>();
-    Ok(format!(
-        "| {calls} | {} | {} | {} ms | {} ms | {} | {late} | {refused} | {} | {} | {} |",
-        if guesses { "beside" } else { "none" },
-        ms.len(),
-        figure(p50, 0),
-        figure(p95, 0),
+    let columns = [
+        calls.to_string(),
+        if guesses { "beside" } else { "none" }.to_owned(),
+        turns.len().to_string(),
+        format!("{} ms", figure(p50, 0)),
+        format!("{} ms", figure(p95, 0)),
         figure(p95.map(|ms| ms / alone), 1),
+        [0.5, 1.0].map(|share| figure(percentile(&mut crowd, share), 0)).join(" and "),
+        format!("{} ms", figure(batch, 0)),
+        figure(p95.zip(batch).map(|(ms, batch)| ms / batch), 2),
+        late.to_string(),
+        all.refused.to_string(),
+        took.map(|ms| format!("{} ms", figure(ms, 0))).join(", "),
         column(|stage, _| format!("{} ms", stage.waited_ms)).join(", "),
         column(|stage, _| stage.late.to_string()).join(", "),
         column(|stage, length| format!("{:.0} %", 100.0 * stage.busy.as_secs_f64() / length.as_secs_f64())).join(", "),
-    ))
+    ];
+    Ok(format!("| {} |", columns.join(" | ")))
 }
 
 /// What an engine has done for calls meanwhile.
@@ -183,22 +210,16 @@ impl Stage {
     }
 }
 
-/// One caller, from `begins` on; the turns that end within the measure count.
-async fn call(
-    room: Arc<Room>,
-    seed: usize,
-    begins: Duration,
-    (start, end): (Instant, Instant),
-    guesses: bool,
-) -> Result<Waited> {
-    let (mut waited, mut stream) = (Waited::default(), room.engines.activity.stream());
+/// One caller, from `begins` on; the refusals within the measure count.
+async fn call(room: Arc<Room>, seed: usize, begins: Duration, measure: Range<Instant>, guesses: bool) -> Result<Calls> {
+    let (mut calls, mut stream) = (Calls::default(), room.engines.activity.stream());
     let mut chance = seed as u32;
     let mut next = |most: usize| {
         chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (chance >> 16) as usize % most.max(1)
     };
     sleep(begins).await;
-    while Instant::now() < end {
+    while Instant::now() < measure.end {
         let turn = &room.turns[next(room.turns.len())];
         hear(&room, &mut stream, turn, guesses).await?;
         if let Some(judge) = &room.engines.end_of_turn {
@@ -206,14 +227,12 @@ async fn call(
         }
         let over = Instant::now();
         let said = match answer(&room, turn).await {
-            Ok((ms, said)) => {
-                if (start..end).contains(&over) {
-                    waited.ms.push(ms);
-                }
-                said
+            Ok(turn) => {
+                calls.turns.push(turn);
+                turn.said
             }
             Err(error) if error.is_passing() => {
-                waited.refused += usize::from((start..end).contains(&over));
+                calls.refused += usize::from(measure.contains(&over));
                 Duration::ZERO
             }
             Err(error) => return Err(error.into()),
@@ -223,7 +242,7 @@ async fn call(
         let silence = vec![0; silence.as_millis() as usize * SAMPLE_RATE as usize / 1_000];
         hear(&room, &mut stream, &silence, false).await?;
     }
-    Ok(waited)
+    Ok(calls)
 }
 
 /// Hears so much, as it would come; with guesses, of what is said so far.
@@ -267,15 +286,16 @@ fn request(room: &Room, heard: &Transcript, class: Class, wanted: Wanted) -> Cha
     ChatRequest { wanted, ..ChatRequest::new(messages, 64, class) }
 }
 
-/// Answers a turn: milliseconds until there is a first sound, and how long all of it lasts.
-async fn answer(room: &Room, turn: &[i16]) -> Result<(f64, Duration), EngineError> {
+/// Answers a turn.
+async fn answer(room: &Room, turn: &[i16]) -> Result<Turn, EngineError> {
     let over = Instant::now();
     let wanted = Wanted::by((over + room.budget).into_std());
     let asked = Listen { wanted: wanted.clone(), ..Listen::default() };
     let heard = room.engines.transcriber.transcribe(turn.to_vec(), asked).await?;
+    let understood = over.elapsed();
     let request = request(room, &heard, Class::Call, wanted.clone());
     let mut saying = room.engines.mind.reply(request, room.engines.mind.mode()).await?;
-    let (mut clauses, mut first, mut samples) = (Clauses::new(), None, 0);
+    let (mut clauses, mut worded, mut sounds, mut samples) = (Clauses::new(), None, None, 0);
     loop {
         let (ready, is_over) = match saying.next().await {
             Some(token) => (clauses.push(&token?.text), false),
@@ -286,17 +306,20 @@ async fn answer(room: &Room, turn: &[i16]) -> Result<(f64, Duration), EngineErro
             if !words.chars().any(char::is_alphanumeric) {
                 continue;
             }
-            let wanted = if first.is_none() { wanted.clone() } else { Wanted::default() };
+            worded.get_or_insert_with(|| over.elapsed());
+            let wanted = if sounds.is_none() { wanted.clone() } else { Wanted::default() };
             let options = SpeechOptions { wanted, ..SpeechOptions::default() };
             let mut speech = room.engines.voice.speak(&words, heard.language, options)?;
             while let Some(piece) = speech.next().await {
                 samples += piece?.len();
-                first.get_or_insert_with(|| over.elapsed());
+                sounds.get_or_insert_with(|| over.elapsed());
             }
         }
         if is_over {
-            let first = first.unwrap_or_else(|| over.elapsed());
-            return Ok((first.as_secs_f64() * 1e3, Duration::from_secs_f64(samples as f64 / f64::from(SAMPLE_RATE))));
+            let worded = worded.unwrap_or_else(|| over.elapsed());
+            let stages = [understood, worded, sounds.unwrap_or_else(|| over.elapsed())];
+            let said = Duration::from_secs_f64(samples as f64 / f64::from(SAMPLE_RATE));
+            return Ok(Turn { over, stages, done: Instant::now(), said });
         }
     }
 }
