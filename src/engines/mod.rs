@@ -242,9 +242,11 @@ impl Engines {
         costs.then(|| self.purse.so_far(Stamp::now()))
     }
 
-    /// How often the local voice has stood in for the server's: where that has changed meanwhile, a clause may be the local one's.
+    /// How often another voice has stood in for the one that is asked, the local one for the server's, or espeak-ng for a model's: where that
+    /// has changed meanwhile, a clause may be the other one's.
     pub fn voice_stood_in(&self) -> u64 {
-        self.told.iter().find(|told| told.job() == "tts").map_or(0, Told::stood_in)
+        let told = self.told.iter().find(|told| told.job() == "tts");
+        told.map_or(0, |told| told.stood_in() + told.metrics().covered("tts"))
     }
 
     /// The models in memory.

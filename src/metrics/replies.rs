@@ -225,6 +225,11 @@ impl Metrics {
         self.replies.stood_in.with_label_values(&[engine]).inc();
     }
 
+    /// How often that was so.
+    pub fn covered(&self, engine: &str) -> u64 {
+        self.replies.stood_in.with_label_values(&[engine]).get()
+    }
+
     /// What a server heard (`stt`) or said (`tts`) cost so much.
     pub fn speech_cost(&self, engine: &str, cost: f64) {
         self.replies.speech_cost.with_label_values(&[engine]).inc_by(cost.max(0.0));

@@ -300,11 +300,7 @@ fn a_file_that_is_no_model_is_refused_in_one_sentence_that_names_it() {
     cases.push(("strange.gguf", strange, "cannot be rendered"));
     let named = |name: &str| format!("general.architecture\u{8}\0\0\0\u{5}\0\0\0\0\0\0\0{name}");
     let unknown = exchanged(&good, &named("llama"), &named("lamma"));
-    cases.push((
-        "unknown.gguf",
-        unknown,
-        "of a kind that this llama.cpp does not know (unknown model architecture: 'lamma')",
-    ));
+    cases.push(("unknown.gguf", unknown, "of a kind that this llama.cpp does not know"));
     for length in [30, 5_000, good.len() / 2, good.len() - 1] {
         cases.push(("cut.gguf", good[..length].to_vec(), "truncated"));
     }

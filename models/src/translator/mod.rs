@@ -22,7 +22,6 @@ mod tokens;
 use std::{
     future::Future,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use tokio::sync::oneshot;
