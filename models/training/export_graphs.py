@@ -21,6 +21,7 @@ from optimum.utils import input_generators
 from transformers import AutoConfig, VitsModel, Wav2Vec2ForCTC
 
 import export_attention
+import export_shapes
 from export_blocks import in_blocks
 from export_vits import Speaking, export_speaking
 
@@ -40,11 +41,12 @@ def encoder_decoder(checkpoint: Path, task: str, to: Path, precisions: tuple[str
     # Optimum traces with a made-up input of this many frames; Whisper's encoder accepts its own window alone.
     input_generators.DEFAULT_DUMMY_SHAPES["nb_max_frames"] = 2 * getattr(config, "max_source_positions", 1500)
     main_export(checkpoint, work, task=task, do_validation=False, no_post_process=True, dtype="fp32", library_name="transformers")
-    steps = ("decoder_model", "decoder_with_past_model")
-    if heads:
-        for step in steps:
-            save(export_attention.told(onnx.load(work / f"{step}.onnx"), heads), work / f"{step}_told.onnx")
-        steps = tuple(f"{step}_told" for step in steps)
+    steps = []
+    for step in ("decoder_model", "decoder_with_past_model"):
+        graph = onnx.load(work / f"{step}.onnx")
+        graph = export_shapes.constant(export_attention.told(graph, heads) if heads else graph)
+        steps.append(f"{step}_less")
+        save(graph, work / f"{steps[-1]}.onnx")
     save(onnx.load(work / f"{ENCODER}.onnx"), to / f"{ENCODER}.onnx")
     merge_decoders(work / f"{steps[0]}.onnx", work / f"{steps[1]}.onnx", save_path=to / f"{DECODER}.onnx", strict=False)
     if "fp16" in precisions:
