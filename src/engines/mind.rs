@@ -392,7 +392,9 @@ mod tests {
             assert_eq!(asked(&mind(default, false).in_mode(own)).await.as_deref(), Some(who), "{default:?}, {own:?}");
         }
         let kept = mind(Mode::Cloud, false).in_mode(Some(Mode::Local));
-        let refused = kept.reply(ChatRequest::new(vec![ChatMessage::new(Role::User, "salama")], 8, Class::Call), Mode::Cloud).await;
+        let refused = kept
+            .reply(ChatRequest::new(vec![ChatMessage::new(Role::User, "salama")], 8, Class::Call), Mode::Cloud)
+            .await;
         assert!(refused.is_err_and(|error| error.to_string() == "local of many"), "whoever is asked for");
     }
 

@@ -190,9 +190,8 @@ impl OrtRuntime {
             let mut options = options.with_intra_op_spinning(false)?;
             options.commit_from_file(file)
         };
-        let session = open().map_err(|error| {
-            EngineError::Load(Unopened::of(&error.to_string()).told(file, &words(&error)))
-        })?;
+        let session =
+            open().map_err(|error| EngineError::Load(Unopened::of(&error.to_string()).told(file, &words(&error))))?;
         pages::widen_for(export::whole(file));
         let seat = self.share.as_ref().map(|share| share.seat(&self.step, threads));
         Ok(Graph::here(session, file, seat))
