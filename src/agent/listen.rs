@@ -71,7 +71,7 @@ impl Conversation<'_> {
         }
         let mut begun = mem::take(&mut self.meanwhile.begun);
         let mut stopgap = Stopgap::new(begun.awaited().and_then(|since| self.due(since)));
-        let mut partials = Partials::new(self.record.audience().is_some_and(|audience| !audience.is_patient()));
+        let mut partials = Partials::new(self.record.is_read());
         if !begun.is_over() {
             self.transcribed(&mut begun, &mut partials, ear, context);
             if ear.speaking() {

@@ -17,6 +17,7 @@ mod doubt;
 mod draft;
 mod ear;
 mod endpoint;
+mod followed;
 mod frame;
 mod greeting;
 mod hush;
@@ -61,6 +62,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 pub use audience::{Audience, Happened, Manner};
+pub use followed::{Followed, Following};
 pub use bounds::{Bounds, Turns};
 pub(crate) use context::Context;
 pub use detector::{Answerer, Cue, Detector, Notice, Verdict, network};

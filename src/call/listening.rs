@@ -1,4 +1,4 @@
-//! Somebody listens to a call that is up: both sides of its caller's line, as they are heard, whoever speaks there.
+//! Somebody listens to a call that is up: both sides of its caller's line, as they are heard, whoever speaks there, and the words of it.
 //!
 //! ```text
 //!  the caller's leg ─► a second of it, the oldest is given up ─► Listener::next: 20 ms of both, or how much was missed
@@ -10,11 +10,13 @@ use std::{sync::Arc, time::Duration};
 use milo_media::{Control, Ears, FRAME_MS, Heard, HeardFrame};
 use serde_json::json;
 use tokio::{
+    select,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
 use super::{Unreached, notes::Notes};
+use crate::agent::{Followed, Following, Happened};
 
 /// As many people may listen to one call at once.
 const LISTENERS: usize = 4;
@@ -23,13 +25,14 @@ const LISTENERS: usize = 4;
 pub(super) struct Audible {
     control: Control,
     notes: Notes,
+    followed: Followed,
     seats: Arc<Semaphore>,
 }
 
 impl Audible {
     /// The call whose caller has this leg; there it is written down who listens.
-    pub(super) fn new(control: &Control, notes: Notes) -> Self {
-        Self { control: control.clone(), notes, seats: Arc::new(Semaphore::new(LISTENERS)) }
+    pub(super) fn new(control: &Control, notes: Notes, followed: Followed) -> Self {
+        Self { control: control.clone(), notes, followed, seats: Arc::new(Semaphore::new(LISTENERS)) }
     }
 
     /// Somebody who is called so listens.
@@ -41,6 +44,7 @@ impl Audible {
         self.notes.event("listening", json!({ "by": by }));
         Ok(Listener {
             ears: self.control.overhear(),
+            words: self.followed.follow(),
             notes: self.notes.clone(),
             by: by.to_owned(),
             since: Instant::now(),
@@ -55,6 +59,7 @@ impl Audible {
 #[derive(Debug)]
 pub struct Listener {
     ears: Ears,
+    words: Following,
     notes: Notes,
     by: String,
     since: Instant,
@@ -69,6 +74,8 @@ pub struct Listener {
 pub enum Overheard {
     /// 20 ms of both sides.
     Frame(HeardFrame),
+    /// Something was understood, or said.
+    Words(Happened),
     /// So much was lost, because it was not taken in time.
     Missed(Duration),
     /// The call is over; nothing else comes.
@@ -85,7 +92,11 @@ impl Listener {
                 self.missed = missed;
                 return Overheard::Missed(Duration::from_millis(frames * u64::from(FRAME_MS)));
             }
-            match self.ears.next().await {
+            let heard = select! {
+                heard = self.ears.next() => heard,
+                Some(happened) = self.words.next() => return Overheard::Words(happened),
+            };
+            match heard {
                 Heard::Frame(heard) => return Overheard::Frame(heard),
                 Heard::Closed(_) => {
                     self.is_over = true;

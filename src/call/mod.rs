@@ -247,7 +247,7 @@ async fn up(
     log: &mut Record,
 ) -> Result<End, Error> {
     // Whoever reads that it is answered can listen to it.
-    entry.audible(Audible::new(&line.control, log.notes()));
+    entry.audible(Audible::new(&line.control, log.notes(), log.followed()));
     log.answered(&line.reel);
     let orders = entry.answered();
     let serving = line.reel.clone().serve(orders, house, course.language());

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     after::{Analyses, Exchange, Remember, Wanted},
-    agent::{Audience, Happened, News, Persona},
+    agent::{Audience, Followed, Happened, News, Persona},
     dialplan::{Facts, Plan},
     engines::{Mode, Taken},
     metrics::Metrics,
@@ -45,6 +45,8 @@ pub struct Record {
     account: Option<(String, Option<Place>)>,
     /// Who follows it besides by ear.
     audience: Option<Audience>,
+    /// Who follows its words from outside.
+    followed: Followed,
     /// What is to be written down once it is over.
     after: Option<Wanted>,
     /// Whose number it is known by, where it came by SIP.
@@ -136,6 +138,7 @@ impl Record {
             outcome: None,
             account: None,
             audience: None,
+            followed: Followed::default(),
             after: None,
             caller: None,
             taken: BTreeMap::new(),
@@ -161,10 +164,28 @@ impl Record {
         }
     }
 
-    /// Tells them of something.
+    /// Whether anybody reads what is heard while it is heard.
+    pub fn is_read(&self) -> bool {
+        self.followed.is_followed() || self.audience.as_ref().is_some_and(|audience| !audience.is_patient())
+    }
+
+    /// What whoever listens follows it by.
+    pub(super) fn followed(&self) -> Followed {
+        self.followed.clone()
+    }
+
+    /// Tells those who follow of something; what is private is the caller's alone.
     pub fn tell(&self, happened: impl FnOnce() -> Happened) {
+        let is_followed = self.followed.is_followed() && !self.notes.is_private();
+        if self.audience.is_none() && !is_followed {
+            return;
+        }
+        let happened = happened();
+        if is_followed {
+            self.followed.tell(&happened);
+        }
         if let Some(audience) = &self.audience {
-            audience.tell(happened());
+            audience.tell(happened);
         }
     }
 

@@ -692,7 +692,7 @@ mod tests {
         let tool = plans.tool("price").expect("the tool");
         assert!(tool.is_beside() && !tool.hangs_up() && tool.confirm(Language::Fr) == Some("{{of}} ?"));
         for (tool, persona, why) in [
-            (right, "tools = ['prices']", "tools: no tool \"prices\"; known: call_back, collect_date,"),
+            (right, "tools = ['prices']", "tools: no tool \"prices\"; known: call_back, collect_choice,"),
             ("", "", "price.toml: missing field `actions`"),
             ("actions = []", "", "missing field `about`"),
             ("about = ' '\nactions = [{ hangup = {} }]", "", "about: is empty"),

@@ -18,6 +18,7 @@ use super::{
     GONE, PING,
 };
 use crate::{
+    agent::Happened,
     call::{Listener, Overheard},
     store::Key,
 };
@@ -54,6 +55,10 @@ async fn listen(
             select! {
                 overheard = listener.next() => break match overheard {
                     Overheard::Frame(heard) => Message::binary(stereo(&heard)),
+                    Overheard::Words(happened) => match words(happened) {
+                        Some(words) => text(&words),
+                        None => continue,
+                    },
                     Overheard::Missed(long) => {
                         text(&json!({ "type": "missed", "ms": long.as_millis() as u64 }))
                     }
@@ -74,6 +79,20 @@ async fn listen(
                 }
             }
         };
+    }
+}
+
+/// What is read beside the sound, as a conversation over a WebSocket tells it.
+fn words(happened: Happened) -> Option<Value> {
+    match happened {
+        Happened::Heard { text, language, is_partial } => {
+            Some(json!({ "type": "transcript", "text": text, "language": language, "partial": is_partial }))
+        }
+        // As much as was heard of it.
+        Happened::Said { heard, .. } => Some(json!({ "type": "reply_text", "text": heard })),
+        Happened::Clause(_) | Happened::Speaking(_) | Happened::Whole { .. } | Happened::Cleared | Happened::Failed => {
+            None
+        }
     }
 }
 

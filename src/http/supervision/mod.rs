@@ -50,7 +50,8 @@ pub(super) fn routes() -> OpenApiRouter<Text> {
 /// Listen to a call that is up
 ///
 /// Over a WebSocket. Text messages are JSON with a `type`: first `listening` with `call_id`, `sample_rate` and `channels`; `missed` with `ms`
-/// where sound was left out because it was not read in time. Binary messages are sound: PCM, 16 bits, little-endian, 16 kHz, stereo, the
+/// where sound was left out because it was not read in time; `transcript` with `text`, `language` and `partial`, what the caller says, `partial`
+/// while they still speak; `reply_text` with `text`, as much of a reply as was heard. Binary messages are sound: PCM, 16 bits, little-endian, 16 kHz, stereo, the
 /// caller left, and right what the caller is sent, whoever speaks. It ends with the call. While the recording is paused, both sides are
 /// silent. The call's events (`listening`, `listened`) and the audit tell who listens; four may at once.
 #[utoipa::path(

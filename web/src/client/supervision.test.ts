@@ -69,7 +69,7 @@ class Worklet {
 }
 
 const track = { stopped: false, stop: () => void (track.stopped = true) };
-const follower = { begun: vi.fn(), missed: vi.fn(), ended: vi.fn() };
+const follower = { begun: vi.fn(), missed: vi.fn(), said: vi.fn(), ended: vi.fn() };
 const server = new Server("https://milo.example");
 
 beforeEach(() => {
@@ -109,6 +109,12 @@ describe("whoever listens", () => {
     expect(played?.channels.map((channel) => [...channel])).toEqual([[0.5, 0], [-0.5, 0.25]]);
     line.says({ type: "missed", ms: 400 });
     expect(follower.missed).toHaveBeenCalledWith(400);
+    line.says({ type: "transcript", text: "amin'ny ora", language: "mg", partial: true });
+    line.says({ type: "reply_text", text: "Valo ora maraina." });
+    expect(follower.said.mock.calls).toEqual([
+      [{ by: "caller", text: "amin'ny ora", partial: true }],
+      [{ by: "milo", text: "Valo ora maraina.", partial: false }],
+    ]);
     expect(line.sent).toEqual([]);
   });
 

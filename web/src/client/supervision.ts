@@ -11,7 +11,19 @@ type Message =
   | { type: "listening" | "taken_over" | "given_back" }
   /** Sound was left out, since it was not read in time. */
   | { type: "missed"; ms: number }
+  /** What the caller says; `partial`: so far. */
+  | { type: "transcript"; text: string; partial: boolean }
+  /** What Milo said. */
+  | { type: "reply_text"; text: string }
   | { type: "error"; error: string };
+
+/** What was understood of the caller, or said by Milo. */
+export interface Words {
+  by: "caller" | "milo";
+  text: string;
+  /** They may go on. */
+  partial: boolean;
+}
 
 /** Who is told what becomes of it. */
 export interface Follower {
@@ -19,6 +31,8 @@ export interface Follower {
   begun: () => void;
   /** So many milliseconds of sound are missing. */
   missed: (ms: number) => void;
+  /** This was just said; told to whoever listens. */
+  said: (words: Words) => void;
   /** It is over; `null`: as it should be. Told once. */
   ended: (why: Ended | null) => void;
 }
@@ -74,6 +88,9 @@ export async function supervise(
       const message = JSON.parse(data) as Message;
       if (message.type === "listening" || message.type === "taken_over") follower.begun();
       if (message.type === "missed") follower.missed(message.ms);
+      if (message.type === "transcript")
+        follower.said({ by: "caller", text: message.text, partial: message.partial });
+      if (message.type === "reply_text") follower.said({ by: "milo", text: message.text, partial: false });
     };
     open.onclose = ({ code, reason }) => {
       leave();

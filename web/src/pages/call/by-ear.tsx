@@ -5,7 +5,7 @@ import workletUrl from "../../client/capture.worklet.js?url";
 import { api, data, server, type Schema } from "../../client/http";
 import { Ended } from "../../client/line";
 import { NoMicrophone } from "../../client/microphone";
-import { supervise, type Supervision, type Way } from "../../client/supervision";
+import { supervise, type Supervision, type Way, type Words } from "../../client/supervision";
 import { fill, useTexts } from "../../language";
 import { Confirm } from "../../parts/confirm";
 import { Fault } from "../../parts/fault";
@@ -21,6 +21,7 @@ export function ByEar({ call }: { call: Schema["CallWithTurns"] }) {
   const queries = useQueryClient();
   const [state, setState] = useState<State>({ is: "idle" });
   const [missed, setMissed] = useState(0);
+  const [words, setWords] = useState<Words | null>(null);
   const [fault, setFault] = useState<unknown>(null);
   const running = useRef<Supervision | null>(null);
   const beginning = useRef<AbortController | null>(null);
@@ -51,9 +52,15 @@ export function ByEar({ call }: { call: Schema["CallWithTurns"] }) {
             seen();
           },
           missed: (ms) => setMissed((before) => before + ms),
+          said: (said) => {
+            setWords(said);
+            // The page has the turn itself soon after.
+            if (!said.partial) seen();
+          },
           ended: (why) => {
             running.current = null;
             setState({ is: "idle" });
+            setWords(null);
             setFault(why);
             seen();
           },
@@ -89,6 +96,12 @@ export function ByEar({ call }: { call: Schema["CallWithTurns"] }) {
       <p role="status" className={state.is === "open" ? "is-good" : "unseen"}>
         {state.is === "open" ? (state.way === "audio" ? t.call.listening : t.call.taken) : ""}
       </p>
+      {words && (
+        <p aria-live="polite">
+          <strong>{words.by === "milo" ? "Milo" : caller(t, call.from)}</strong> {words.text}
+          {words.partial && " …"}
+        </p>
+      )}
       {missed > 0 && <p className="quiet small">{fill(t.call.sound_left_out, { n: (missed / 1000).toFixed(1) })}</p>}
       <p className="quiet small">{t.call.by_ear_hint}</p>
       {fault instanceof Ended ? (
