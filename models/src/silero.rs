@@ -159,7 +159,8 @@ impl VadStream {
 
 fn open(file: &Path, ort: &OrtRuntime) -> Result<Graph, EngineError> {
     manifest::verify(file)?;
-    // It runs for each 32 ms of each call: a card would be waited for longer than it takes.
+    // It runs for each 32 ms of each call: a card would be waited for longer than it takes. Nor does it take turns on the processor: its steps
+    // are calls' own but for a few, which wait for nobody there, and are over in the tenth of a millisecond in which another would begin.
     let graph = ort.on(Device::Cpu).sharing(None).graph(file, 1)?;
     for (name, kind) in
         [("input", TensorElementType::Float32), ("state", TensorElementType::Float32), ("sr", TensorElementType::Int64)]

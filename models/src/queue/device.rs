@@ -324,9 +324,9 @@ mod tests {
 
     #[test]
     fn a_free_device_is_had_in_the_order_of_class_deadline_and_arrival() {
-        let at = |ms| now() + Duration::from_millis(ms);
-        let mut line = Line::new(Share::whole(1));
         let (guess, came) = (Wanted::perhaps(), now());
+        let at = |ms| came + Duration::from_millis(ms);
+        let mut line = Line::new(Share::whole(1));
         let engine = line.share.seat(&step(&[]), 1);
         let running = engine.turn();
         let answered = of(Class::Call, Wanted::by(at(0)));
@@ -342,7 +342,7 @@ mod tests {
         line.waits("guess", 1, &[of(Class::Speculative, Wanted::perhaps())]);
         line.waits("true", 1, &[of(Class::Batch, Wanted::default()), of(Class::Speculative, guess.clone())]);
         line.waits("soon", 1, &[of(Class::Call, Wanted::by(at(900))), of(Class::Speculative, Wanted::perhaps())]);
-        line.waits("late", 1, &[of(Class::Call, Wanted::by(came))]);
+        line.waits("late", 1, &[of(Class::Call, Wanted::by(at(0)))]);
         guess.confirm(at(500));
         drop(running);
         let wanted = ["late", "true", "listened to", "soon", "unsaid", "answered", "guess", "loading", "batch"];
