@@ -1,9 +1,9 @@
 //! How attention is computed where nobody says: on a processor there are two ways, and which is quicker depends on what is kept.
 //!
-//! llama.cpp's flash attention takes 64 tokens and more by pieces, and is then the quicker one by a third. Fewer, as a caller's sentence has
-//! and replies under way, it takes one by one, at 2.7 to 4 times the price that plain products of matrices have for a place that is looked at.
-//! Those in turn look at all places that are taken, other conversations' too, and discard what is not the token's own. So behind long
-//! instructions that all share the products are quicker; where much is kept that is each one's own, flash attention is.
+//! llama.cpp's flash attention takes 64 tokens and more by pieces, and is then the quicker one by a third. Fewer, as a caller's sentence
+//! has and replies under way, it takes one by one, at 2.7 to 4 times the price that plain products of matrices have for a place that is
+//! looked at. Those in turn look at all places that are taken, other conversations' too, and discard what is not the token's own. So behind
+//! long instructions that all share the products are quicker; where much is kept that is each one's own, flash attention is.
 
 use super::LlamaOptions;
 
