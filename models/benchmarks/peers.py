@@ -5,7 +5,7 @@
     python peers.py --milo MILO mind --streams 1,4,8                            # the language model
     python peers.py --milo MILO voice                                           # the voice
 
-Models of random weights in the real ones' shapes are made in --models first (3 GB; nothing is downloaded).  Milo and each of the
+Models of random weights in the real ones' shapes are made in --models first (5 GB; nothing is downloaded).  Milo and each of the
 others are then measured by turns, --turns times, in processes of their own, which are all held to --cores; the medians are told, and
 Milo's ratio to the quickest of the others: above 1 Milo is quicker.
 """
@@ -27,6 +27,9 @@ WHAT = ("ears", "mind", "voice")
 PRECISIONS = {"fp32": ("float32", "f16"), "int8": ("int8", "q8_0")}
 #: Letters of instructions, of a question, and tokens of a reply.
 SYSTEM, QUESTION, REPLY = 1_000, 128, 64
+#: The language models; and as many letters, which are tokens here, as a sentence on the telephone has tokens.
+MINDS = {"llama": "LLaMA 310 M", "mistral": "four layers of Mistral 7B"}
+SENTENCE = 24
 #: What a voice says.
 TEXT = "Salama tompoko, tongasoa eto aminay. Misokatra amin'ny valo maraina ny birao. Misaotra betsaka."
 
@@ -63,11 +66,12 @@ def run(command: list, cores: str) -> dict[str, float]:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def by_turns(given: argparse.Namespace, figures: list[Figure], programs: dict[str, list], complete=lambda measured: None) -> None:
+def by_turns(given: argparse.Namespace, figures: list[Figure], programs: dict[str, list], complete=lambda measured: None,
+             measure=run) -> None:
     """Each program once, and again; a row of the table for each figure.  `complete` adds what follows from the figures of one turn."""
     for turn in range(given.turns):
         print(f"{figures[0].name}: turn {turn + 1} of {given.turns}", file=sys.stderr, flush=True)
-        measured = {who: run(command, given.cores) for who, command in programs.items()}
+        measured = {who: measure(command, given.cores) for who, command in programs.items()}
         complete(measured)
         for who, values in measured.items():
             for figure in figures:
@@ -105,24 +109,34 @@ def ears(given: argparse.Namespace) -> None:
 
 
 def mind(given: argparse.Namespace) -> None:
-    path = given.models / "llama-q4_k_m.gguf"
-
-    def programs(**settings) -> dict[str, list]:
+    def programs(shape: str, **settings) -> dict[str, list]:
+        path = given.models / f"{shape}-q4_k_m.gguf"
         said = [word for name, value in settings.items() for word in (f"--{name}", value)]
-        milo = [given.milo, "bench", "mind", "--json", "--path", path, "--threads", given.threads, *said]
+        milo = [given.milo, "bench", "mind", "--json", "--path", path, "--threads", given.threads, "--rounds", given.rounds, *said]
         # Who asks the server may be on any core: what that costs is not the server's.
-        return {"milo": milo, "llama-cpp-python": other("llama.cpp", given, path=path, cores=given.cores, **settings)}
+        return {"milo": milo, "llama-cpp-python": other("llama.cpp", given, path=path, cores=given.cores, rounds=given.rounds, **settings)}
 
-    same = {"prompt": QUESTION, "tokens": REPLY, "rounds": given.rounds}
     for streams in given.streams:
-        title = f"LLaMA 310 M, Q4_K_M, {streams} at once"
+        title = f"{MINDS['llama']}, Q4_K_M, {streams} at once"
         by_turns(given, [
             Figure(f"{title}: a first token", "first_ms", "ms", 0),
-            Figure(f"{title}: tokens a second of all", "tokens_per_s", "", 1, is_rate=True)], programs(streams=streams, **same))
-    for system in (0, SYSTEM):
-        what = f"behind {system} tokens of instructions that are known" if system else "without instructions"
-        by_turns(given, [Figure(f"LLaMA 310 M, Q4_K_M: a first token {what}", "first_ms", "ms", 0)],
-                 programs(streams=1, system=system, prompt=QUESTION, tokens=4, rounds=given.rounds))
+            Figure(f"{title}: tokens a second of all", "tokens_per_s", "", 1, is_rate=True)],
+            programs("llama", streams=streams, prompt=QUESTION, tokens=REPLY))
+
+    def both(commands: tuple[list, list], cores: str) -> dict[str, float]:
+        """One behind the other, so that what runs beside is the same for both."""
+        without, behind = (run(command, cores)["first_ms"] for command in commands)
+        return {"without": without, "behind": behind, "times": behind / without}
+
+    for shape, name in MINDS.items():
+        for prompt in (SENTENCE, QUESTION):
+            title = f"{name}, Q4_K_M, {prompt} letters are asked: a first token"
+            without, behind = (programs(shape, streams=1, system=system, prompt=prompt, tokens=4) for system in (0, SYSTEM))
+            by_turns(given, [
+                Figure(f"{title} without instructions", "without", "ms", 0),
+                Figure(f"{title} behind {SYSTEM} tokens of instructions that are known", "behind", "ms", 0),
+                Figure(f"{title}, the one by the other", "times", "", 2)],
+                {who: (without[who], behind[who]) for who in without}, measure=both)
 
 
 def voice(given: argparse.Namespace) -> None:
@@ -144,7 +158,7 @@ def main() -> None:
         return text.split(",")
 
     def counts(text: str) -> list[int]:
-        return [int(one) for one in text.split(",")]
+        return [int(one) for one in text.split(",") if one]
 
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("what", nargs="*", help="ears, mind, voice; all of them unless told")
@@ -157,7 +171,7 @@ def main() -> None:
     arguments.add_argument("--shapes", type=several, default=["base", "small"], help="of Whisper")
     arguments.add_argument("--precisions", type=several, default=list(PRECISIONS), help="of Whisper")
     arguments.add_argument("--batches", type=counts, default=[1, 8], help="utterances at once")
-    arguments.add_argument("--streams", type=counts, default=[1, 4, 8], help="replies at once")
+    arguments.add_argument("--streams", type=counts, default=[1, 4, 8], help="replies at once; none: \"\"")
     arguments.add_argument("--tokens", type=int, default=64, help="of a transcript")
     given = arguments.parse_args()
     what = given.what or list(WHAT)

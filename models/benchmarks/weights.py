@@ -39,8 +39,9 @@ WORDS, VOCABULARY, POSITIONS = 50_257, 51_865, 448
 OUTWEIGHS, STANDS_OUT = 4.0, 0.035
 LETTERS = string.ascii_lowercase + "' -"
 SYLLABLES = [consonant + vowel for consonant, vowel in product("bdfghjklmnprstvz", "aeiou")]
-#: Width, layers, heads, heads of keys, inner width, words: as wide as models of a billion parameters, and a fifth as deep.
-LLAMA = (2048, 4, 32, 8, 5632, 32_000)
+#: Width, layers, heads, heads of keys, inner width, words: as wide as models of a billion parameters, and a fifth as deep; and four of the
+#: 32 layers of Mistral 7B.  Layers are alike: how one cost stands to another in them is as in the whole.
+LLAMAS = {"llama": (2048, 4, 32, 8, 5632, 32_000), "mistral": (4096, 4, 32, 8, 14_336, 32_768)}
 TEMPLATE = ("{{ bos_token }}{% for message in messages %}{{ '[' + message['role'] + '] ' + message['content'] + '\\n' }}"
             "{% endfor %}{{ '[assistant] ' }}")
 
@@ -206,9 +207,9 @@ def sherpa(checkpoint: Path, to: Path) -> None:
     (to / "tokens.txt").write_text("".join(f"{letter} {place}\n" for letter, place in vocabulary.items() if len(letter) == 1))
 
 
-def llama(to: Path) -> None:
+def llama(shape: str, to: Path) -> None:
     """A GGUF in LLaMA's shape, f16; each letter of what it is asked is a token."""
-    width, layers, heads, key_heads, inner, count = LLAMA
+    width, layers, heads, key_heads, inner, count = LLAMAS[shape]
     random = numpy.random.default_rng(9)
     out = gguf.GGUFWriter(to, "llama")
     out.add_context_length(4_096)
@@ -258,14 +259,17 @@ def llama(to: Path) -> None:
     out.close()
 
 
-def quantized(gguf_file: Path, to: Path) -> None:
-    """Q4_K_M, by llama.cpp's own hand."""
+def quantized(shape: str, to: Path) -> None:
+    """Q4_K_M, by llama.cpp's own hand, of one in f16, which nobody needs after that."""
     import llama_cpp
     settings = llama_cpp.llama_model_quantize_default_params()
     settings.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M
     settings.nthread = 1
-    if llama_cpp.llama_model_quantize(str(gguf_file).encode(), str(to).encode(), settings):
-        raise SystemExit(f"llama.cpp does not quantize {gguf_file}")
+    whole = to.with_suffix(".f16")
+    llama(shape, whole)
+    if llama_cpp.llama_model_quantize(str(whole).encode(), str(to).encode(), settings):
+        raise SystemExit(f"llama.cpp does not quantize {whole}")
+    whole.unlink()
 
 
 def make(folder: Path, shapes: list[str], what: list[str]) -> None:
@@ -292,6 +296,5 @@ def make(folder: Path, shapes: list[str], what: list[str]) -> None:
         checkpoint = unless_there("vits", vits)
         unless_there("vits-milo", lambda to: exported(checkpoint, to))
         unless_there("vits-sherpa", lambda to: sherpa(checkpoint, to))
-    if "mind" in what:
-        whole = unless_there("llama-f16.gguf", llama)
-        unless_there("llama-q4_k_m.gguf", lambda to: quantized(whole, to))
+    for shape in LLAMAS if "mind" in what else []:
+        unless_there(f"{shape}-q4_k_m.gguf", lambda to, shape=shape: quantized(shape, to))

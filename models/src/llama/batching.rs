@@ -19,11 +19,12 @@ use llama_cpp_2::{
 use tokio::sync::mpsc;
 
 use super::{
-    Counters, ENGINE, Job, LlamaOptions, file,
+    Counters, ENGINE, Job, LlamaOptions, attention, file,
     grammar::Grammar,
     prompt::Template,
     sampling::{Chooser, Text},
     sequences::{Place, Sequences},
+    uses_cards,
 };
 use crate::{
     engine::EngineError,
@@ -114,7 +115,10 @@ impl Batcher {
         // read by each conversation for itself.
         prefixes.truncate(SEQUENCES.saturating_sub(options.sequences.max(1)));
         let sequences = options.sequences.max(1) + prefixes.len();
-        let cells = context_tokens * options.sequences.max(1) + prefixes.iter().map(Vec::len).sum::<usize>();
+        let on_card = options.gpu_layers > 0 && uses_cards();
+        let instructions: Vec<usize> = prefixes.iter().map(Vec::len).collect();
+        let cells = context_tokens * options.sequences.max(1) + instructions.iter().sum::<usize>();
+        let flash_attention = attention::is_flash(options, on_card, &instructions, cells);
         let parameters = LlamaContextParams::default()
             .with_n_ctx(NonZeroU32::new(u32::try_from(cells).unwrap_or(u32::MAX)))
             .with_n_seq_max(u32::try_from(sequences).unwrap_or(u32::MAX))
@@ -126,7 +130,7 @@ impl Batcher {
             .with_n_threads_batch(options.threads.max(1) as i32)
             .with_type_k(options.cache.kind())
             .with_type_v(options.cache.kind())
-            .with_flash_attention_policy(match options.flash_attention {
+            .with_flash_attention_policy(match flash_attention {
                 None => llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_AUTO,
                 Some(true) => llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_ENABLED,
                 Some(false) => llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_DISABLED,

@@ -11,6 +11,7 @@
 //! reply() -> queue -> admit: template, tokens, common prefix -> pass, pass, pass ... -> tokens -> Reply::next()
 //! ```
 
+mod attention;
 mod batching;
 mod file;
 mod grammar;
@@ -90,7 +91,8 @@ pub struct LlamaOptions {
     pub lora: Option<(PathBuf, f32)>,
     /// How the keys and values of what was read are kept.
     pub cache: CacheType,
-    /// Whether attention is computed in pieces that never hold all of it; none: where the card or processor gains by it.
+    /// Whether attention is computed in pieces that never hold all of it; none: where it is quicker (on a card, and on a processor unless
+    /// most of what is kept are long system prompts).
     pub flash_attention: Option<bool>,
     /// Each is read once at load and shared by every conversation that begins with it.
     pub system_prompts: Vec<String>,
