@@ -6,6 +6,11 @@ The weights are read back out of the GGUF file, so what is measured is what
 ships, rounding included.  A reply is right when it is the grammar's reply,
 word for word, letter case and punctuation aside: so the intent, the language,
 and every slot (day, hour, name, number, price) must be right.
+
+The language is counted twice: of the replies as they are, and of what callers
+hear, for a reply whose first tokens are less likely than the demonstration
+persona's `min_logprob` is not said: Milo says in the caller's language that it
+did not understand (src/agent).
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import argparse
 import random
 import re
 import statistics
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -28,6 +34,10 @@ import mind_tools
 from mind_model import Mind, Shape
 
 MOST_TOKENS = 80
+#: Tokens that say how likely a reply is, and how likely they must be on the mean (models/src/language_model.rs, the persona's file).
+WEIGHED = 4
+PERSONA = Path(__file__).resolve().parents[2] / "dialplans/personas/demo.toml"
+LEAST = tomllib.loads(PERSONA.read_text())["min_logprob"]
 
 
 def load(path: Path) -> tuple[tk.Tokenizer, Mind]:
@@ -110,7 +120,7 @@ def main() -> None:
             yield turn, reply, right, logprobs
             if not right and shown and shown.pop():
                 print(f"  [{turn.intent}] {turn.heard!r}\n     wanted {turn.reply!r}\n     said   {reply!r}"
-                      f" ({statistics.mean(logprobs[:4]):.2f})")
+                      f" ({statistics.mean(logprobs[:WEIGHED]):.2f})")
 
     shown = [True] * a.wrong
     groups = [("first turn, clean", 1, 0.0), ("later turn, clean", 3, 0.0), ("first turn, every question with errors", 1, 1.0),
@@ -118,6 +128,7 @@ def main() -> None:
     by_intent: dict[str, Counter] = {}
     by_language: dict[str, Counter] = {}
     spoken: Counter = Counter()
+    foreign_tongue: dict[bool, Counter] = {True: Counter(), False: Counter()}
     slots: Counter = Counter()
     confidence: dict[str, list[float]] = {"right": [], "wrong": []}
     for name, turns, noise in groups:
@@ -125,19 +136,22 @@ def main() -> None:
         for turn, reply, right, logprobs in ask(turns, noise, a.cases, known.__contains__):
             rights.append(right)
             wanted = tongue(turn.reply)
+            sure = statistics.mean(logprobs[:WEIGHED])
             spoken[tongue(reply) == wanted] += wanted is not None
+            if wanted is not None and tongue(reply) != wanted:
+                foreign_tongue[sure >= LEAST][turn.intent] += 1
             told = [v for k, v in turn.slots.items() if plain(v) in plain(turn.reply)]
             slots[all(plain(v) in plain(reply) for v in told)] += bool(told)
             by_intent.setdefault(turn.intent, Counter())[right] += 1
             if noise == 0:
                 by_language.setdefault(turn.language, Counter())[right] += 1
-            confidence["right" if right else "wrong"].append(statistics.mean(logprobs[:4]))
+            confidence["right" if right else "wrong"].append(sure)
         print(f"{name}: {100 * statistics.mean(rights):.1f} % of {len(rights)}")
     for intent in ("salad", "letters", "strange"):
         rights, first = [], []
         for _, _, right, logprobs in ask(1, 0.0, max(1, a.cases // 5), intent.__eq__):
             rights.append(right)
-            first.append(statistics.mean(logprobs[:4]))
+            first.append(statistics.mean(logprobs[:WEIGHED]))
             if not right:
                 confidence.setdefault(f"{intent}, answered as if understood", []).append(first[-1])
         print(f"{intent}: says that it did not understand {100 * statistics.mean(rights):.1f} % of {len(rights)}")
@@ -146,6 +160,10 @@ def main() -> None:
     foreign = [reply == mind_dialogues.NOT_UNDERSTOOD[language] for reply, language in asked]
     print(f"outside its knowledge: says so {100 * statistics.mean(foreign):.1f} % of {len(foreign)}")
     print(f"answers in the language they should have: {100 * spoken[True] / spoken.total():.1f} % of {spoken.total()}")
+    said, unsaid = foreign_tongue[True], foreign_tongue[False]
+    told, untold = (", ".join(f"{intent} {n}" for intent, n in table.most_common()) or "none" for table in (said, unsaid))
+    print(f"  as callers hear it, what is less likely than {LEAST} not being said: {100 * (1 - said.total() / spoken.total()):.2f} %")
+    print(f"  the other language, or no clear one: said {told}; not said {untold}")
     print(f"slots copied right: {100 * slots[True] / slots.total():.1f} % of {slots.total()}")
     calls: Counter = Counter()
     while calls.total() < a.cases:
