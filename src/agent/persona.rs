@@ -7,7 +7,7 @@ use milo_models::{
     engine::Language,
     text::{dialect::Dialect, tongue},
 };
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Deserializer, de::Error};
 
 use super::{Bounds, Frame, Greeting, Medium, Moment, Reach, Remembering, Turns, memory};
 use crate::{
