@@ -106,6 +106,8 @@ impl Line {
         };
         drop(speaking);
         self.voice.ambience(None);
+        // An onset at its end may have left it paused, and what the plan does next is to be heard.
+        self.voice.resume();
         if matches!(ending, Ending::Answered(_)) {
             self.voice.flush();
             log.settle(false);

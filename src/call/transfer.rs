@@ -1,18 +1,16 @@
 //! The verb `transfer`: the caller's side is asked to call somebody else itself, or Milo calls for it.
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
 use milo_models::engine::Language;
 use milo_signaling::{OtherSide, SignalingError, Uri};
 use serde_json::json;
-use tokio::{
-    select,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use super::{
     House, Record,
-    verbs::{Line, heard},
+    attend::{CALLER_GONE, Waited},
+    verbs::{Line, Waiting, heard},
 };
 use crate::dialplan::{Transfer, TransferMode};
 
@@ -80,7 +78,7 @@ impl Line {
         }
         if transfer.mode == TransferMode::Refer && transfer.account.is_none() && !is_emergency {
             let began = Instant::now();
-            let outcome = self.send_away(transfer).await;
+            let outcome = self.send_away(transfer, house, log).await;
             let (result, status) = outcome.detail();
             let took = began.elapsed().as_millis() as u64;
             log.event("transferred", json!({ "by": "refer", "result": result, "status": status, "after_ms": took }));
@@ -93,24 +91,31 @@ impl Line {
         (false, self.dial(&transfer.dial(), house, language, log).await)
     }
 
-    /// Asks the caller's side to call there itself, and waits for what comes of it.
-    async fn send_away(&mut self, transfer: &Transfer) -> Outcome {
+    /// Asks the caller's side to call there itself. The caller hears music until it is told what came of it: not every telephone that is
+    /// asked so lets its own be heard, and some tell nothing for minutes.
+    async fn send_away(&mut self, transfer: &Transfer, house: &House, log: &Record) -> Outcome {
         let Ok(target) = transfer.target() else { return Outcome::Refused(None) };
-        let Self { ears, other, until, .. } = self;
-        let referring = refer(other, &target);
-        // What the caller says meanwhile is of no interest, the end of the leg is.
-        let mut listening = pin!(async {
-            while heard(ears, *until).await.is_some() {}
-            Outcome::Unknown(if ears.is_none() { "the caller hung up" } else { super::TIME_UP })
-        });
-        let outcome = select! {
-            outcome = referring => outcome,
-            over = &mut listening => return over,
-        };
-        match outcome {
+        let music = Waiting::of(&transfer.music_files, &self.edition, house, log).await;
+        let other = self.other.clone();
+        let waited = self.while_it_plays(&music, refer(&other, &target)).await;
+        self.voice.flush();
+        match waited {
             // That the caller has hung up ends the news as well.
-            Outcome::Unknown(_) => timeout(CLOSING, listening).await.unwrap_or(outcome),
-            told => told,
+            Waited::Done(outcome @ Outcome::Unknown(_)) => {
+                let Self { ears, until, .. } = self;
+                let closing = async { while heard(ears, *until).await.is_some() {} };
+                match timeout(CLOSING, closing).await {
+                    Ok(()) => self.left(),
+                    Err(_) => outcome,
+                }
+            }
+            Waited::Done(told) => told,
+            Waited::CallerGone | Waited::CalledGone(_) => self.left(),
         }
+    }
+
+    /// What it came to where the caller's leg has closed, or the time is up.
+    fn left(&self) -> Outcome {
+        Outcome::Unknown(if self.lost() { CALLER_GONE } else { super::TIME_UP })
     }
 }

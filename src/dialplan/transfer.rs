@@ -28,8 +28,8 @@ pub struct Transfer {
     /// With `mode = "warm"`: in which language whoever answers is spoken to; left out, in that of the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<Language>,
-    /// What the caller hears with `mode = "attended"` or `"warm"` until somebody is there, and else one whom the other has put on hold: these
-    /// sound files of the folder of dialplans, over and over, or the built-in music.
+    /// What the caller hears until its telephone tells what came of it, or with `mode = "attended"` or `"warm"` until somebody is there, and
+    /// one whom the other has put on hold: these sound files of the folder of dialplans, over and over, or the built-in music.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub music_files: Vec<String>,
     /// How long it may ring when Milo calls, in seconds: 1 to 300.

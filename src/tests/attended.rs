@@ -132,6 +132,35 @@ async fn where_the_callers_telephone_does_not_milo_joins_the_two() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_sent_elsewhere_hears_music_until_their_telephone_says_how_it_went() {
+    let plan = "[[plan]]\nname = 'sent'\nnumber = 'sent'\nlanguage = 'mg'\n\
+                actions = [{ answer = {} }, { transfer = { to = 'sip:100@127.0.0.1:9' } }, { wait = { seconds = 5 } }]\n";
+    let milo = with_plans("sent-away", plan).await;
+    for (last, outcome) in [("200 OK", "answered"), ("486 Busy Here", "failed")] {
+        let mut telephone = tokio::task::block_in_place(|| Telephone::call(&milo, "sent"));
+        tokio::task::block_in_place(|| {
+            let refer = telephone.answers("REFER", "202 Accepted");
+            assert!(field(&refer, "Refer-To").contains("sip:100@127.0.0.1:9"), "{refer}");
+            telephone.tells("100 Trying", "active;expires=60");
+            telephone.heard();
+            std::thread::sleep(std::time::Duration::from_secs(2));
+            let heard = telephone.heard();
+            assert!(heard > 40, "of two seconds {heard} packets are music");
+            telephone.tells(last, "terminated;reason=noresource");
+            // What had been given to the line before is all that follows.
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            telephone.heard();
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            assert_eq!(telephone.heard(), 0, "the music ends with the news");
+            telephone.answers("BYE", "200 OK");
+        });
+        let row = newest_call(&milo).await;
+        assert_eq!(result(&row, "refer"), outcome, "{row}");
+    }
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_plan_goes_on_when_nobody_answers_or_stays() {
     let far = with_plans("unattended-far", FAR).await;
     let near = transferring("unattended-near", &far).await;
