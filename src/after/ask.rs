@@ -97,5 +97,5 @@ pub(super) async fn ask(
 
 /// The whole reply, and whether it was cut.
 async fn reply(mind: &Mind, request: ChatRequest) -> Result<(String, bool), EngineError> {
-    mind.reply_unheld(request, mind.mode()).await?.whole(MOST_CHARACTERS).await
+    mind.reply_heeding(request).await?.whole(MOST_CHARACTERS).await
 }

@@ -138,7 +138,7 @@ fn request(before: &str, fallen: &VecDeque<(String, String)>, language: Language
 }
 
 async fn written(mind: &Mind, request: ChatRequest) -> Result<String, String> {
-    let writing = async { mind.reply(request, mind.mode()).await?.whole(MOST_BYTES).await };
+    let writing = async { mind.reply_heeding(request).await?.whole(MOST_BYTES).await };
     let late = |_| format!("the model had not written it within {} s", PATIENCE.as_secs());
     let (text, _) = timeout(PATIENCE, writing).await.map_err(late)?.map_err(|error: EngineError| error.to_string())?;
     let text = text.split_whitespace().take(WORDS).collect::<Vec<_>>().join(" ");

@@ -116,7 +116,7 @@ async fn summary(mind: &Mind, said: &[Exchange], language: Language) -> Result<S
 
 /// The whole reply, and whether it was cut.
 async fn reply(mind: &Mind, request: ChatRequest) -> Result<(String, bool), EngineError> {
-    mind.reply(request, mind.mode()).await?.whole(MOST_CHARACTERS).await
+    mind.reply_heeding(request).await?.whole(MOST_CHARACTERS).await
 }
 
 /// What was written, in one line; of what was cut, the sentences that are whole, where one is.

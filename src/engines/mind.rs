@@ -54,6 +54,14 @@ impl Mode {
     }
 }
 
+/// Who may answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whom {
+    Anybody,
+    /// Whoever does as they are told.
+    WhoHeeds,
+}
+
 /// What answers; cheap to clone.
 #[derive(Clone)]
 pub struct Mind {
@@ -114,37 +122,50 @@ impl Mind {
         first: Mode,
     ) -> Result<Saying, EngineError> {
         let first = if request.grammar.is_some() { Mode::Local } else { first };
-        self.begin(request, brief, first).await
+        self.begin(request, (brief, Whom::Anybody), first).await
     }
 
-    /// The same; a server is asked for it without the grammar, which holds the local model where that answers. Whoever asks looks at what
-    /// comes.
+    /// The same for what is not said to a caller: it is [`Mind::mode`]'s, or the local model's, and of nobody who knows no more than what it
+    /// was trained with, as whatever that writes is made up. A server is asked for it without the grammar, which holds the local model where
+    /// that answers. Whoever asks looks at what comes.
     ///
     /// # Errors
-    /// As [`Mind::reply`].
-    pub async fn reply_unheld(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
-        self.begin(request, None, first).await
+    /// As [`Mind::reply`], and where nobody answers who does as they are told.
+    pub async fn reply_heeding(&self, request: ChatRequest) -> Result<Saying, EngineError> {
+        self.begin(request, (None, Whom::WhoHeeds), self.mode()).await
     }
 
-    async fn begin(&self, request: ChatRequest, brief: Option<Brief>, first: Mode) -> Result<Saying, EngineError> {
+    async fn begin(
+        &self,
+        request: ChatRequest,
+        (brief, whom): (Option<Brief>, Whom),
+        first: Mode,
+    ) -> Result<Saying, EngineError> {
+        // The local model does not even begin with what it cannot do.
+        let spare = || if whom == Whom::WhoHeeds && !self.heeds() { Err(heedless()) } else { Ok(()) };
         if let (Some((cloud, line)), Mode::Cloud) = (&self.cloud, first) {
             let place = line.join(request.wanted.at_most(request.class))?.await;
             if !self.purse.has_left(Stamp::now()) {
+                spare()?;
                 self.told.spent();
                 return self.saying_local(request, brief, Some(SPENT));
             }
             if !self.told.may_ask() {
+                spare()?;
                 return self.saying_local(request, brief, Some(RESTING));
             }
             return match cloud.reply(asked(ChatRequest { grammar: None, ..request.clone() }, brief)) {
                 Ok(reply) => {
                     let spare = asked(request, self.heeded(brief));
-                    Ok(Saying::by_server(self, (spare, brief), reply, place))
+                    let saying = Saying::by_server(self, (spare, brief), reply, place);
+                    Ok(if whom == Whom::WhoHeeds { saying.heeding() } else { saying })
                 }
                 Err(error @ EngineError::Input(_)) => Err(error),
+                Err(error) if spare().is_err() => Err(self.told.unanswered(error)),
                 Err(error) => self.saying_local(request, brief, Some(self.told.fell_back(&error))),
             };
         }
+        spare()?;
         self.saying_local(request, brief, None)
     }
 
@@ -161,7 +182,12 @@ impl Mind {
 
     /// That a reply is to be short, where the local model gives it.
     pub(super) fn heeded(&self, brief: Option<Brief>) -> Option<Brief> {
-        brief.filter(|_| self.heeds.load(Ordering::Relaxed))
+        brief.filter(|_| self.heeds())
+    }
+
+    /// Whether the local model does as it is told.
+    pub(super) fn heeds(&self) -> bool {
+        self.heeds.load(Ordering::Relaxed)
     }
 
     fn by_local(&self, request: ChatRequest) -> Result<Reply, EngineError> {
@@ -214,6 +240,13 @@ impl Mind {
     pub fn stopped(&self) -> bool {
         self.local.stopped()
     }
+}
+
+/// Why the local model does not write what it is asked for.
+fn heedless() -> EngineError {
+    let mend = "a server, or a model of [engines.llm] path, would write this";
+    let reason = format!("the one that ships knows what it was trained with, and nothing else; {mend}");
+    EngineError::Failed { engine: "language model", reason }
 }
 
 /// What is asked of somebody who is told to be short, or is not.
@@ -277,7 +310,7 @@ mod tests {
             let request = ChatRequest { grammar, ..request(messages, 8) };
             let refused = mind.reply(request.clone(), mind.mode()).await.err().map(|error| error.to_string());
             assert_eq!(refused.as_deref(), Some(asked));
-            let unheld = mind.reply_unheld(request, mind.mode()).await.err().map(|error| error.to_string());
+            let unheld = mind.reply_heeding(request).await.err().map(|error| error.to_string());
             assert_eq!(unheld.as_deref(), Some("server of many"), "without the grammar");
         }
     }
@@ -298,6 +331,25 @@ mod tests {
             let request = request(messages, 96);
             let refused = mind.reply_in_time(request, Some(brief), first).await.err().map(|error| error.to_string());
             assert_eq!(refused.as_deref(), Some(asked));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_said_to_a_caller_is_written_by_whoever_does_as_they_are_told_or_by_nobody() {
+        let mind = |heeds: bool, has_server: bool| {
+            let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
+            let server: Arc<dyn LanguageModel> = Arc::new(Named("server"));
+            let local = (Arc::new(Named("local")) as Arc<dyn LanguageModel>, Arc::new(heeds.into()));
+            Mind::new(local, has_server.then_some((server, 2)), (None, Purse::new(&Llm::default())), told)
+        };
+        for (heeds, has_server, asked) in [
+            (true, false, "local of many"),
+            (false, false, "the one that ships knows what it was trained with"),
+            (false, true, "server of many"),
+        ] {
+            let request = request(vec![ChatMessage::new(Role::User, "fintino")], 8);
+            let refused = mind(heeds, has_server).reply_heeding(request).await.err().map(|error| error.to_string());
+            assert!(refused.as_ref().is_some_and(|why| why.contains(asked)), "{refused:?}");
         }
     }
 

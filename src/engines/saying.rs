@@ -35,6 +35,8 @@ pub struct Saying {
     spare: Option<ChatRequest>,
     /// A request that the server finds unfit is the asker's to mend, not the local model's to answer.
     is_strict: bool,
+    /// Nobody but whoever does as they are told may answer.
+    is_heeding: bool,
     has_said: bool,
     /// What a server that is cancelled has read and said, by length, as it tells its count at the end only.
     guess: Usage,
@@ -67,6 +69,7 @@ impl Saying {
             spare: Some(spare),
             rival: None,
             is_strict: false,
+            is_heeding: false,
             has_said: false,
             mode: Mode::Cloud,
             instead: None,
@@ -85,6 +88,7 @@ impl Saying {
             spare: None,
             rival: None,
             is_strict: false,
+            is_heeding: false,
             has_said: false,
             mode: Mode::Local,
             instead,
@@ -140,6 +144,17 @@ impl Saying {
         self
     }
 
+    /// From now on a local model that does not do as it is told answers in nobody's place.
+    pub(super) fn heeding(mut self) -> Self {
+        self.is_heeding = true;
+        self
+    }
+
+    /// Whether the local model may answer in the server's place.
+    fn has_spare(&self) -> bool {
+        !self.is_heeding || self.mind.heeds()
+    }
+
     /// All of it, and whether it was cut: by its longest, or at about this many bytes.
     ///
     /// # Errors
@@ -172,7 +187,7 @@ impl Saying {
                 }
                 () = until(self.late_at) => {
                     self.late_at = None;
-                    let request = self.spare.clone();
+                    let request = self.spare.clone().filter(|_| self.has_spare());
                     // Where it has no place, the server is waited for as ever.
                     self.rival = request.and_then(|request| self.mind.local.reply(request).ok());
                 }
@@ -197,6 +212,10 @@ impl Saying {
                 (self.spare, self.rival, self.guess) = (None, None, Usage::default());
                 self.mind.told.unfit(&error);
                 Some(Err(error))
+            }
+            Some(Err(error)) if !self.has_spare() => {
+                (self.spare, self.rival, self.guess) = (None, None, Usage::default());
+                Some(Err(self.mind.told.unanswered(error)))
             }
             Some(Err(error)) => {
                 self.instead = Some(self.mind.told.fell_back(&error));

@@ -28,6 +28,16 @@ pub(super) const OUTRUN: &str = "outrun";
 /// Why a server did not do what it was asked, or was not asked.
 pub const REASONS: [&str; 10] = ["down", "late", "refused", UNFIT, "busy", "broken", FULL, RESTING, OUTRUN, SPENT];
 
+/// Why a server did not do what it was asked, one of [`REASONS`].
+fn reason(error: &EngineError) -> &'static str {
+    match error {
+        EngineError::Remote { fault, .. } => fault.name(),
+        EngineError::Overloaded { .. } => FULL,
+        EngineError::Stopped { .. } => RemoteFault::Down.name(),
+        _ => RemoteFault::Broken.name(),
+    }
+}
+
 /// The account of one server; clones share it.
 #[derive(Clone)]
 pub(super) struct Told {
@@ -92,20 +102,27 @@ impl Told {
 
     /// It did not answer, and the local engine does; says why, one of [`REASONS`].
     pub(super) fn fell_back(&self, error: &EngineError) -> &'static str {
-        let reason = match error {
-            EngineError::Remote { fault, .. } => fault.name(),
-            EngineError::Overloaded { .. } => FULL,
-            EngineError::Stopped { .. } => RemoteFault::Down.name(),
-            _ => RemoteFault::Broken.name(),
-        };
+        let reason = reason(error);
         self.instead(reason);
         tracing::warn!(%error, "a server did not answer; the local engine does");
-        // An engine that waits for the server of its graph has asked nobody, and tells health itself why.
-        let is_asked = reason != FULL && reason != UNFIT && !matches!(error, EngineError::Stopped { .. });
-        if is_asked {
+        self.judged(error);
+        reason
+    }
+
+    /// It did not answer, and nobody does.
+    pub(super) fn unanswered(&self, error: EngineError) -> EngineError {
+        self.metrics.fell_back(self.job, reason(&error));
+        tracing::warn!(%error, "a server did not answer, and the local engine cannot");
+        self.judged(&error);
+        error
+    }
+
+    /// An engine that waits for the server of its graph has asked nobody, and tells health itself why.
+    fn judged(&self, error: &EngineError) {
+        let reason = reason(error);
+        if reason != FULL && reason != UNFIT && !matches!(error, EngineError::Stopped { .. }) {
             self.failed(error);
         }
-        reason
     }
 
     /// How often the local engine has stood in for it.

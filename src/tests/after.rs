@@ -167,8 +167,15 @@ async fn what_came_of_a_call_is_written_down_by_the_model_shown_and_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_model_in_this_process_can_write_nothing_else_and_a_log_without_words_is_not_read() {
     let after = "\n[after]\nsummary = false\noutcomes = ['answered', 'appointment']\ntags = ['price']\n";
-    // Room for the small model that ships, whose tokens are those of its few sentences.
-    let room = [("MILO__ENGINES__LLM__SEQUENCES", "2"), ("MILO__ENGINES__LLM__CONTEXT_TOKENS", "2048")];
+    // The small model that ships, as one of the operator's; and room for it, as its tokens are those of its few sentences.
+    let mind = folder("after-mind").join("mind.gguf");
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo/mind/mind.gguf"), &mind).expect("a copy");
+    let mind = mind.to_string_lossy().into_owned();
+    let room = [
+        ("LOCAL_LLM_MODEL_PATH", mind.as_str()),
+        ("MILO__ENGINES__LLM__SEQUENCES", "2"),
+        ("MILO__ENGINES__LLM__CONTEXT_TOKENS", "2048"),
+    ];
     let milo = curious(&folder("after-local"), after, &room).await;
     let analysis = analysed(&milo, &one_question(&milo, "milo").await).await;
     assert!(analysis["failed"].is_null(), "{analysis}");
@@ -184,5 +191,34 @@ async fn the_model_in_this_process_can_write_nothing_else_and_a_log_without_word
     sleep(Duration::from_secs(1)).await;
     let logged = get(&milo, &format!("/api/v1/calls/{}", logged["id"].as_str().expect("an identifier")));
     assert!(logged["analysis"].is_null(), "{logged}");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_made_up_of_a_call_by_a_model_that_knows_what_it_was_trained_with_and_nothing_else() {
+    let known = "\n[after]\nlanguage = 'fr'\n[memory]\n";
+    let is_forgotten = |milo: &Running, logged: &Value| {
+        let path = format!("/api/v1/memories/{}", logged["from"].as_str().expect("a number"));
+        assert_eq!(send(milo, ("GET", &path), &[], &Value::Null).status, 404, "nothing is known of them");
+    };
+    let milo = curious(&folder("after-shipped"), known, &[]).await;
+    let logged = one_question(&milo, "milo").await;
+    let analysis = analysed(&milo, &logged).await;
+    assert!(analysis["failed"].as_str().is_some_and(|why| why.contains("what it was trained with")), "{analysis}");
+    assert_eq!((&analysis["summary"], &analysis["sentiment"]), (&Value::Null, &Value::Null), "{analysis}");
+    is_forgotten(&milo, &logged);
+    stop(milo).await;
+
+    // The server answers the caller, and is gone when it is asked what came of the call: the shipped model stands in for the first alone.
+    let server = Server::start(Conduct::says(WORDS)).await;
+    server.then([Conduct::says(WORDS), Conduct::Cuts(WORDS, 0)]);
+    let variables = server.variables("openai");
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let milo = curious(&folder("after-fallback"), known, &variables).await;
+    let logged = one_question(&milo, "milo").await;
+    let analysis = analysed(&milo, &logged).await;
+    assert!(analysis["failed"].as_str().is_some_and(|why| why.contains("broke off")), "{analysis}");
+    assert_eq!(analysis["summary"], Value::Null, "{analysis}");
+    is_forgotten(&milo, &logged);
     stop(milo).await;
 }
