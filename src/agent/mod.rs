@@ -75,6 +75,7 @@ pub use question::{Answer, Asked, Question};
 pub use reach::Reach;
 pub(crate) use rehearsal::{Ended, Logged, Rehearsal, Replies, Seen, SpokenInto};
 pub use scribe::{Scribe, Uttered};
+pub(crate) use stopgap::{Due, Stopgap};
 pub use suspended::Suspended;
 pub(crate) use turn::Turn;
 pub(crate) use words::{Piece, Words};
@@ -85,7 +86,6 @@ use listen::{Listened, Quiet};
 use mouth::{Mouth, Spoken};
 use reply::Reply;
 use speak::Said;
-use stopgap::Stopgap;
 use suspended::Waits;
 
 use crate::{

@@ -18,6 +18,9 @@ use crate::engines::Mode;
 /// What is said in place of a goodbye that names something of the call, where there is no voice to say it.
 const GOODBYES: [(Language, &str); 2] =
     [(Language::Mg, "Misaotra, veloma tompoko!"), (Language::Fr, "Merci, au revoir!")];
+/// What whoever waits hears of a plan that has no persona.
+const WAITS: [(Language, &str); 2] =
+    [(Language::Mg, "Andraso kely azafady."), (Language::Fr, "Un instant, s'il vous plaît.")];
 
 /// Samples at 16 kHz by text and language, and by whether no server may have made them.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +39,7 @@ impl SetPhrases {
         for persona in personas {
             texts.extend(persona.sentences().map(|(language, _, text)| (language, text, is_local(persona))));
         }
-        texts.extend(GOODBYES.into_iter().chain(more).map(|(language, text)| (language, text, false)));
+        texts.extend(GOODBYES.into_iter().chain(WAITS).chain(more).map(|(language, text)| (language, text, false)));
         for (language, text, is_local) in texts {
             // What is only known during a call is spoken then.
             if text.is_empty() || text.contains("{{") {
@@ -79,6 +82,11 @@ impl SetPhrases {
     pub fn goodbye(&self, persona: Option<&Persona>, language: Language) -> Arc<[i16]> {
         let own = persona.map(|persona| self.sound(persona, Phrase::Goodbye, language));
         own.filter(|sound| !sound.is_empty()).unwrap_or_else(|| self.plain_goodbye(language).1)
+    }
+
+    /// What whoever waits hears where nobody speaks.
+    pub(super) fn plain_wait(&self, language: Language) -> Arc<[i16]> {
+        WAITS.iter().find(|(of, _)| *of == language).map(|(_, text)| self.sentence(text, language)).unwrap_or_default()
     }
 
     fn plain_goodbye(&self, language: Language) -> (&'static str, Arc<[i16]>) {

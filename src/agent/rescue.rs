@@ -27,7 +27,7 @@ use super::{
     mouth::{Mouth, Spoken},
     reply::Asking,
     speak::Said,
-    stopgap::{Due, SILENCE},
+    stopgap::Due,
 };
 use crate::{
     engines::{Brief, Mode},
@@ -58,12 +58,9 @@ impl Conversation<'_> {
     /// What is said when nothing has come of a turn by then: that of the budget, or, where the persona has nothing to say to that, the
     /// apology, later.
     pub(super) fn due(&self, since: Instant) -> Option<Due> {
-        let sound = |phrase| self.phrases.sound(self.persona, phrase, self.language);
-        let due = since + self.limits.filler;
-        if self.record.audience().is_some_and(Audience::is_patient) {
-            return None;
-        }
-        Due::new(due, sound(Phrase::Wait)).or_else(|| Due::new(due + SILENCE, sound(Phrase::Apology)))
+        let is_patient = self.record.audience().is_some_and(Audience::is_patient);
+        let due = || Due::of(Some(self.persona), self.phrases, self.language, since + self.limits.filler);
+        (!is_patient).then(due).flatten()
     }
 
     /// A stage has brought nothing for long, and something is said in its place.

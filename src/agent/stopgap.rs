@@ -4,19 +4,30 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use milo_media::{FRAME_MS, Frame, Voice};
+use milo_models::engine::Language;
 use tokio::time::Instant;
+
+use super::{Persona, Phrase, SetPhrases};
 
 /// Nobody hears nothing for longer than this while it is Milo's turn: whatever stands still, something is said.
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
 
 /// When it is due, and its sound.
 #[derive(Clone)]
-pub(super) struct Due {
+pub(crate) struct Due {
     pub(super) at: Instant,
     sound: Arc<[i16]>,
 }
 
 impl Due {
+    /// What this persona says where nothing has come by then: its `wait`, or, where it has nothing to say to that, its apology, later.
+    /// Without a persona, what suits everybody.
+    pub(crate) fn of(persona: Option<&Persona>, phrases: &SetPhrases, language: Language, at: Instant) -> Option<Self> {
+        let Some(persona) = persona else { return Self::new(at, phrases.plain_wait(language)) };
+        let sound = |phrase| phrases.sound(persona, phrase, language);
+        Self::new(at, sound(Phrase::Wait)).or_else(|| Self::new(at + SILENCE, sound(Phrase::Apology)))
+    }
+
     /// None where there is nothing to be heard.
     pub(super) fn new(at: Instant, sound: Arc<[i16]>) -> Option<Self> {
         (!sound.is_empty()).then_some(Self { at, sound })
@@ -35,9 +46,9 @@ impl Due {
     }
 }
 
-/// The same while a transcript is awaited, before there is a reply that it could be a part of.
+/// The same where there is no reply yet that it could be a part of: a transcript is awaited, or a program of the operator's.
 #[derive(Default)]
-pub(super) struct Stopgap {
+pub(crate) struct Stopgap {
     due: Option<Due>,
     frames: VecDeque<Frame>,
     /// How often something was said.
@@ -45,18 +56,18 @@ pub(super) struct Stopgap {
 }
 
 impl Stopgap {
-    /// Of a turn whose transcript is awaited.
-    pub(super) fn new(due: Option<Due>) -> Self {
+    /// Of what is awaited.
+    pub(crate) fn new(due: Option<Due>) -> Self {
         Self { due, ..Self::default() }
     }
 
     /// When the next thing is to be said.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         self.due.as_ref().filter(|_| self.frames.is_empty()).map(|due| due.at)
     }
 
     /// It is said from now on.
-    pub(super) fn say(&mut self) {
+    pub(crate) fn say(&mut self) {
         if let Some(due) = &mut self.due {
             self.frames.extend(due.say());
             self.said += 1;
@@ -64,12 +75,12 @@ impl Stopgap {
     }
 
     /// Whether this has not been heard to its end.
-    pub(super) fn is_speaking(&self) -> bool {
+    pub(crate) fn is_speaking(&self) -> bool {
         !self.frames.is_empty()
     }
 
     /// Says it. Cancel safe: called again, it goes on where it was.
-    pub(super) async fn speak(&mut self, voice: &mut Voice) {
+    pub(crate) async fn speak(&mut self, voice: &mut Voice) {
         while let Some(frame) = self.frames.front() {
             voice.play(*frame).await;
             self.frames.pop_front();
@@ -77,7 +88,7 @@ impl Stopgap {
     }
 
     /// How often something was said.
-    pub(super) fn said(&self) -> usize {
+    pub(crate) fn said(&self) -> usize {
         self.said
     }
 

@@ -1,4 +1,4 @@
-//! What a call says that needs no engine, since its sound was made at the start: that something has failed, and the goodbye of one that
+//! What a call says that needs no engine, since its sound was made at the start: that something has failed, or takes long, and the goodbye of one that
 //! Milo ends from outside of what is being done in it (somebody wants it to end, its time is up, Milo ends, the plan cannot go on).
 
 use std::{sync::Arc, time::Duration};
@@ -6,11 +6,14 @@ use std::{sync::Arc, time::Duration};
 use milo_media::{Announcer, SAMPLE_RATE};
 use milo_models::engine::Language;
 use serde_json::json;
-use tokio::{select, time::timeout};
+use tokio::{
+    select,
+    time::{Instant, timeout},
+};
 
-use super::{Line, Record, notes::Notes, seat::Seat};
+use super::{House, Line, Record, notes::Notes, seat::Seat};
 use crate::{
-    agent::{Audience, Phrase},
+    agent::{Audience, Due, Persona, Phrase, Stopgap},
     dialplan::Edition,
 };
 
@@ -44,11 +47,29 @@ impl Line {
         self.voice.drained().await;
     }
 
+    /// What is heard in place of what a plan waits for: what whoever spoke last says to somebody who waits. Whoever takes replies whole hears
+    /// nothing of it.
+    pub(super) fn stopgap(&self, house: &House, language: Language, log: &Record) -> Stopgap {
+        if log.audience().is_some_and(Audience::is_patient) {
+            return Stopgap::default();
+        }
+        let (name, spoken) = log.notes().speaker();
+        let at = Instant::now() + Duration::from_millis(house.conversation.filler_ms);
+        let persona = speaker(&self.edition, name.as_deref());
+        Stopgap::new(Due::of(persona, &self.edition.phrases, spoken.unwrap_or(language), at))
+    }
+
     /// A sentence of the first persona, as it was made sound at the start; nothing where there is none.
     pub(super) fn phrase(&self, phrase: Phrase, language: Language) -> Arc<[i16]> {
         let persona = self.edition.dialplans.personas().next();
         persona.map(|(_, persona)| self.edition.phrases.sound(persona, phrase, language)).unwrap_or_default()
     }
+}
+
+/// The persona of this name, or the first there is.
+fn speaker<'e>(edition: &'e Edition, name: Option<&str>) -> Option<&'e Persona> {
+    let plans = &edition.dialplans;
+    name.and_then(|name| plans.persona(name)).or_else(|| plans.personas().next().map(|(_, one)| one))
 }
 
 impl Farewell {
@@ -58,9 +79,7 @@ impl Farewell {
             return;
         }
         let (name, language) = self.notes.speaker();
-        let plans = &self.edition.dialplans;
-        let persona =
-            name.and_then(|name| plans.persona(&name)).or_else(|| plans.personas().next().map(|(_, one)| one));
+        let persona = speaker(&self.edition, name.as_deref());
         let sound = self.edition.phrases.goodbye(persona, language.unwrap_or(Language::Mg));
         if sound.is_empty() {
             return;

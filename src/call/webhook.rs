@@ -1,15 +1,14 @@
 //! The verb `webhook`: a program of the operator's is told of the call, and may set variables and say how it goes on.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, pin::pin, time::Duration};
 
-use milo_media::Heard;
+use milo_media::{Heard, Voice};
 use milo_models::engine::Language;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use tokio::{
     select,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -18,6 +17,7 @@ use super::{
     verbs::{Line, heard},
 };
 use crate::{
+    agent::Stopgap,
     dialplan::{Variables, Webhook},
     store::{Key, Stamp},
     webhook::{Question, Webhooks},
@@ -46,7 +46,8 @@ pub(super) struct Answer {
 }
 
 impl Line {
-    /// Asks; the caller hears nothing meanwhile, and keys are kept for whoever asks for them next. `None`: no right answer came.
+    /// Asks; where that takes long, the caller is asked to wait, again and again, and keys are kept for whoever asks for them next.
+    /// `None`: no right answer came.
     pub(super) async fn webhook(
         &mut self,
         webhook: &Webhook,
@@ -56,7 +57,8 @@ impl Line {
     ) -> Option<Answer> {
         let began = Instant::now();
         let body = body(webhook, (plan, Some(language), variables), &log.id());
-        let Self { ears, until, typed, .. } = self;
+        let stopgap = self.stopgap(house, language, log);
+        let Self { ears, voice, until, typed, .. } = self;
         let asking = ask(webhook, body.to_string(), &house.webhooks);
         let listening = async {
             while let Some(heard) = heard(ears, *until).await {
@@ -69,7 +71,7 @@ impl Line {
             }
         };
         let (answer, tries) = select! {
-            answered = asking => answered,
+            answered = waited_for(asking, stopgap, voice, log) => answered,
             () = listening => (Err("the call is over".into()), 1),
         };
         let after_ms = began.elapsed().as_millis() as u64;
@@ -83,6 +85,28 @@ impl Line {
         log.event("webhook", detail);
         answer.ok()
     }
+}
+
+/// What comes of this; whoever waits for it hears that they are not forgotten, and what has begun of that to its end.
+async fn waited_for<T>(asking: impl Future<Output = T>, mut stopgap: Stopgap, voice: &mut Voice, log: &Record) -> T {
+    let mut asking = pin!(asking);
+    let answered = loop {
+        let due = stopgap.due();
+        select! {
+            biased;
+            answered = &mut asking => break answered,
+            () = stopgap.speak(voice), if stopgap.is_speaking() => {}
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                stopgap.say();
+                match stopgap.said() {
+                    1 => log.event("filler", json!({ "for": "webhook" })),
+                    times => log.event("stuck", json!({ "stage": "webhook", "times": times })),
+                }
+            }
+        }
+    };
+    stopgap.speak(voice).await;
+    answered
 }
 
 /// What it is told of the call.

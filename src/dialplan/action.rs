@@ -118,7 +118,8 @@ pub enum Action {
     /// Asks for one key, or for the words that stand for one, each of which leads somewhere else.
     Menu(Menu),
     /// Tells a program of the operator's about the call, by HTTP: what it answers sets variables, and may name the plan to go
-    /// on with.
+    /// on with. Where that takes longer than `[conversation] filler_ms`, the caller hears the `wait` of the persona that spoke last, or of the
+    /// first there is, and again every five seconds; keys that are pressed meanwhile are kept.
     Webhook(Webhook),
     /// Looks something up in the texts and tables of a folder of `knowledge/`.
     LookUp(LookUp),

@@ -5,15 +5,17 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
-use crate::house::{MILO, call, errand, events, folder, milo, newest_call, stop};
+use crate::house::{MILO, call, errand, events, folder, loud, milo, newest_call, stop, with_plans_and};
 use milo::{bench::Running, phone::Errand};
 use ring::hmac;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpListener,
+    time::sleep,
 };
 use tokio_rustls::{
     TlsAcceptor,
@@ -23,6 +25,8 @@ use tokio_rustls::{
     },
 };
 
+/// So long a program takes that somebody waits for.
+const SLOW: Duration = Duration::from_secs(9);
 const SECRET: &str = "a secret of the operator";
 
 type Seen = Arc<Mutex<Vec<String>>>;
@@ -32,6 +36,7 @@ fn answer(request: &str, seen: &Seen) -> Option<String> {
     let path = request.split(' ').nth(1).expect("a path").to_owned();
     let (status, body) = match path.as_str() {
         "/digit" => ("200 OK", r#"{ "variables": { "digit": 5 } }"#.to_owned()),
+        "/slow" => ("200 OK", r#"{ "plan": "vip" }"#.to_owned()),
         "/vip" => ("200 OK", r#"{ "variables": { "digit": "6" }, "plan": "vip" }"#.to_owned()),
         "/nothing" => ("204 No Content", String::new()),
         "/elsewhere" => ("302 Found\r\nLocation: /digit", r#"{ "plan": "vip" }"#.to_owned()),
@@ -65,6 +70,9 @@ pub(crate) async fn request(stream: &mut (impl AsyncRead + Unpin)) -> Option<Str
 async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, seen: Seen) {
     let Some(whole) = request(&mut stream).await else { return };
     seen.lock().expect("no panic").push(whole.clone());
+    if whole.starts_with("POST /slow ") {
+        sleep(SLOW).await;
+    }
     if let Some(answer) = answer(&whole, &seen) {
         stream.write_all(answer.as_bytes()).await.ok();
         stream.shutdown().await.ok();
@@ -215,4 +223,33 @@ async fn a_program_of_the_operators_sets_variables_and_says_how_it_goes_on() {
     assert_eq!(seen_secure.lock().expect("no panic").len(), 1);
     stop(milo).await;
     fs::remove_dir_all(at).ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_program_hears_that_they_are_not_forgotten() {
+    let (at, _) = program(None).await;
+    let url = format!("http://127.0.0.1:{}/slow", at.port());
+    let plans = [
+        plan("slow", &format!("{{ webhook = {{ url = '{url}', plans = ['vip'], seconds = 20 }} }}")),
+        plan("vip", "{ send_digits = { digits = '7' } }"),
+    ];
+    let variables = [
+        ("MILO__WEBHOOK__HOSTS", "[\"127.0.0.1\"]"),
+        ("MILO__WEBHOOK__PRIVATE", "[\"127.0.0.1/32\"]"),
+        ("MILO__WEBHOOK__SECRET", SECRET),
+        ("MILO__CONVERSATION__FILLER_MS", "500"),
+    ];
+    let milo = with_plans_and("webhook-slow", &plans.concat(), &variables).await;
+    let file = milo.folder().join("heard.wav");
+    let target = milo.udp("slow").expect("an address");
+    let errand = Errand { wait: true, no_greeting: true, record: Some(file.clone()), ..errand(target, &[]) };
+    let keys = call(&errand).await.keys;
+    let logged = newest_call(&milo).await;
+    assert_eq!((keys.as_str(), &events(&logged, "webhook")[0]["plan"]), ("7", &"vip".into()), "{logged}");
+    // After half a second, and five seconds after that was heard.
+    assert_eq!(events(&logged, "filler"), [&json!({ "for": "webhook" })], "{logged}");
+    assert_eq!(events(&logged, "stuck"), [&json!({ "stage": "webhook", "times": 2 })], "{logged}");
+    let heard = milo_media::wav::read(&file).expect("the recording");
+    assert!(loud(&heard) > 8_000, "{} loud samples", loud(&heard));
+    stop(milo).await;
 }
