@@ -22,6 +22,20 @@ pub(super) const ASKED: Duration = Duration::from_millis(1_500);
 
 /// Why a reply goes on that only a voice without words was heard into.
 pub(super) const NO_WORDS: &str = "no words";
+/// Why one goes on that was only agreed to.
+const BACK_CHANNEL: &str = "back-channel";
+
+/// To what of the caller's something that is said gives way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Yields {
+    /// To words that are meant for Milo.
+    #[default]
+    ToWords,
+    /// To any words: who says "eny" is there.
+    ToAnyWord,
+    /// To nothing: no answer to it is waited for.
+    ToNothing,
+}
 
 /// Whether the reply goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +47,11 @@ pub(super) enum Verdict {
 
 /// Judges what was said, for so long, into what this mouth says.
 pub(super) fn verdict(said: &Transcript, spoken_for: Duration, mouth: &Mouth, voice: &Voice) -> Verdict {
-    judge(said, spoken_for, mouth.asks(voice, ASKED), || speakable(&mouth.recent(voice, RECENT), mouth.language()))
+    let recent = || speakable(&mouth.recent(voice, RECENT), mouth.language());
+    match judge(said, spoken_for, mouth.asks(voice, ASKED), recent) {
+        Verdict::GoesOn(BACK_CHANNEL) if mouth.yields == Yields::ToAnyWord => Verdict::Interrupts,
+        verdict => verdict,
+    }
 }
 
 /// The same of a reply that is asked about, or not, and of which this was heard lately.
@@ -46,7 +64,7 @@ pub(super) fn judge(said: &Transcript, spoken_for: Duration, is_asked: bool, rec
         return Verdict::GoesOn("noise");
     }
     if is_back_channel(text) && !is_asked {
-        return Verdict::GoesOn("back-channel");
+        return Verdict::GoesOn(BACK_CHANNEL);
     }
     if spoken_for <= ECHO && !is_asked && is_within(text, &recent()) {
         return Verdict::GoesOn("echo");

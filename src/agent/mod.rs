@@ -25,6 +25,7 @@ mod moment;
 mod mouth;
 mod news;
 mod overhear;
+mod own;
 mod partial;
 mod persona;
 mod phrases;
@@ -63,9 +64,9 @@ pub use greeting::Greeting;
 pub use memory::Remembering;
 pub(crate) use memory::SUMMARY;
 pub use moment::Moment;
-pub use mouth::announce;
 pub use news::{News, Speaker};
 pub use overhear::Overhearing;
+pub use own::announce;
 pub(crate) use persona::MOST_TOKENS;
 pub use persona::{Backdrop, Persona, Phrase, Turns};
 pub use phrases::SetPhrases;
@@ -82,8 +83,9 @@ pub(crate) use words::{Piece, Words};
 
 use begun::Begun;
 use budget::Lateness;
+use interruption::Yields;
 use listen::{Listened, Quiet};
-use mouth::{Mouth, Spoken};
+use own::Uttering;
 use reply::Reply;
 use speak::Said;
 use suspended::Waits;
@@ -91,7 +93,6 @@ use suspended::Waits;
 use crate::{
     call::{Record, Supervisor, Toolbox},
     engines::Engines,
-    store::Stamp,
 };
 
 /// So many failures in a row end the conversation.
@@ -188,16 +189,6 @@ pub struct Meanwhile {
     taker: Option<Supervisor>,
 }
 
-/// What came of something that answers nobody.
-struct Uttering {
-    /// What of it was heard.
-    heard: String,
-    /// Where the leg has closed, or somebody takes the call over.
-    ending: Option<Ending>,
-    /// An engine failed at it.
-    is_broken: bool,
-}
-
 impl Conversation<'_> {
     /// Holds the conversation, or goes on with one that has waited, until it ends; the caller of this hangs up.
     pub async fn hold(mut self, suspended: Option<Suspended>, ear: &mut Ear, voice: &mut Voice) -> Ending {
@@ -246,7 +237,7 @@ impl Conversation<'_> {
                 Listened::Turn(heard) => heard,
                 Listened::Prompted(words) => {
                     let reply = Reply::words(&words, &self.engines.voice, tongue(&words).unwrap_or(self.language));
-                    let Uttering { heard, ending, .. } = self.say_all(reply, ear, voice).await;
+                    let Uttering { heard, ending, .. } = self.say_all(reply, Yields::ToWords, ear, voice).await;
                     context.add(&heard);
                     if let Some(ending) = ending {
                         return ending;
@@ -257,11 +248,20 @@ impl Conversation<'_> {
                 Listened::Closed => return Ending::Lost,
                 Listened::TakenOver => return Ending::TakenOver,
                 Listened::TimeUp => return self.leave(Ending::TimeUp, ear, voice).await,
-                Listened::Silence if doubt == Doubt::Asked => return self.leave(Ending::Silence, ear, voice).await,
+                Listened::Silence if doubt == Doubt::Asked => match self.leave_silence(ear, voice).await {
+                    Some(ending) => return ending,
+                    // Somebody is there after all, and is listened to.
+                    None => {
+                        doubt = Doubt::None;
+                        quiet = Quiet::from_now(self.limits.ask_after);
+                        continue;
+                    }
+                },
                 Listened::Silence => {
                     doubt = Doubt::Asked;
                     self.record.event("are_you_there", Value::Null);
-                    if let Some(ending) = self.say(Phrase::AreYouThere, ear, voice).await {
+                    let asked = self.say_as((Phrase::AreYouThere, Yields::ToAnyWord), ear, voice).await;
+                    if let Some(ending) = asked.ending {
                         return ending;
                     }
                     quiet = Quiet::from_now(self.limits.leave_after);
@@ -311,73 +311,6 @@ impl Conversation<'_> {
             Answered::Failed(error) => self.recover(&error, ear, voice).await,
             Answered::End(ending) => Some(ending),
         }
-    }
-
-    /// Says one of the persona's sentences; an ending as that of what it is said with.
-    async fn say(&mut self, phrase: Phrase, ear: &mut Ear, voice: &mut Voice) -> Option<Ending> {
-        let reply = self.reply_of(phrase);
-        let Uttering { heard, ending, is_broken } = self.say_all(reply, ear, voice).await;
-        // The voice has failed at words of which no sound was made before.
-        let spare = self.phrases.spare(self.persona, phrase, self.language);
-        let Some((text, sound)) = spare.filter(|_| is_broken && heard.is_empty() && !ear.speaking()) else {
-            return ending;
-        };
-        let reply = Reply::phrase(text, sound, &self.engines.voice, self.language);
-        self.say_all(reply, ear, voice).await.ending
-    }
-
-    /// Says something that answers nobody.
-    async fn say_all(&mut self, reply: Reply, ear: &mut Ear, voice: &mut Voice) -> Uttering {
-        let began = Stamp::now();
-        // A yes to this is none to what was asked before.
-        self.meanwhile.asked = None;
-        let mut mouth = Mouth::new(reply, voice).before(self.record.audience());
-        let said = self.speak(&mut mouth, ear, voice).await;
-        let is_broken = matches!(said, Said::Ended(Spoken::Broken(_)));
-        if let Said::Ended(Spoken::Broken(error)) = &said {
-            self.failed(error);
-        }
-        self.write_own(began, &mouth, &said, voice);
-        let ending = match said {
-            Said::Closed => Some(Ending::Lost),
-            Said::TakenOver => Some(Ending::TakenOver),
-            Said::Ended(_) | Said::Interrupted => None,
-        };
-        Uttering { heard: mouth.heard(voice), ending, is_broken }
-    }
-
-    fn phrase(&self, phrase: Phrase, voice: &Voice) -> Mouth {
-        Mouth::new(self.reply_of(phrase), voice).before(self.record.audience())
-    }
-
-    fn reply_of(&self, phrase: Phrase) -> Reply {
-        let text = self.persona.phrase(phrase, self.language);
-        let samples = self.phrases.sound(self.persona, phrase, self.language);
-        if samples.is_empty() {
-            return Reply::words(text, &self.engines.voice, self.language);
-        }
-        Reply::phrase(text, samples, &self.engines.voice, self.language)
-    }
-
-    /// Goodbye by Milo's own wish.
-    async fn leave(&mut self, ending: Ending, ear: &mut Ear, voice: &mut Voice) -> Ending {
-        self.say(Phrase::Goodbye, ear, voice).await.unwrap_or(ending)
-    }
-
-    /// An engine failed: the caller is told, and the conversation goes on unless it keeps failing.
-    async fn recover(&mut self, error: &EngineError, ear: &mut Ear, voice: &mut Voice) -> Option<Ending> {
-        self.meanwhile.failures += 1;
-        self.failed(error);
-        if let Some(ending) = self.say(Phrase::Apology, ear, voice).await {
-            return Some(ending);
-        }
-        if self.meanwhile.failures < FAILURES {
-            return None;
-        }
-        if self.limits.is_relieved {
-            return Some(Ending::Failure);
-        }
-        Some(self.leave(Ending::Failure, ear, voice).await)
     }
 }
 

@@ -2,14 +2,12 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use milo_media::{FRAME_MS, FRAME_SAMPLES, Frame, SAMPLE_RATE, Voice};
 use milo_models::{
     engine::{EngineError, Language},
-    synthesizer::Synthesizer,
     tools::Call,
 };
 
@@ -18,6 +16,7 @@ use tokio::{select, time::sleep_until};
 use super::{
     Audience, Happened,
     context::Script,
+    interruption::Yields,
     reply::{Asking, Doing, Marks, Reply, Step},
     stopgap::{Due, Stopgap},
 };
@@ -75,6 +74,8 @@ pub(super) struct Mouth {
     filler: Option<Due>,
     /// How often something was said in place of the reply.
     filled: usize,
+    /// To what it gives way.
+    pub(super) yields: Yields,
 }
 
 impl Mouth {
@@ -96,6 +97,7 @@ impl Mouth {
             is_all_given: false,
             filler: None,
             filled: 0,
+            yields: Yields::default(),
         }
     }
 
@@ -357,21 +359,5 @@ impl Mouth {
     /// When the engines first answered.
     pub(super) fn marks(&self) -> Marks {
         self.reply.marks()
-    }
-}
-
-/// Says words of Milo's own to a caller who is not listened to meanwhile.
-pub async fn announce(
-    words: &str,
-    language: Language,
-    synthesizer: &Arc<dyn Synthesizer>,
-    voice: &mut Voice,
-) -> Result<(), EngineError> {
-    match Mouth::new(Reply::words(words, synthesizer, language), voice).speak(voice).await {
-        Spoken::Broken(error) => Err(error),
-        // Nothing is said in place of them.
-        Spoken::Whole | Spoken::Doubtful | Spoken::Nothing | Spoken::Calls(_) | Spoken::Done | Spoken::Waits(_) => {
-            Ok(())
-        }
     }
 }

@@ -19,7 +19,7 @@ use super::{
     begun::Begun,
     ear::Noticed,
     endpoint::Decision,
-    interruption::{NO_WORDS, Verdict, verdict},
+    interruption::{NO_WORDS, Verdict, Yields, verdict},
     mouth::{Mouth, Spoken},
     stopgap::SILENCE,
 };
@@ -94,6 +94,8 @@ impl Conversation<'_> {
                 }
             };
             match noticed {
+                // Nobody answers what is said into it.
+                Noticed::Turn(_) if mouth.yields == Yields::ToNothing => {}
                 Noticed::Turn(Decision::Onset) => {
                     self.meanwhile.withdrawn = false;
                     voice.pause();

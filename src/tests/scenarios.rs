@@ -44,6 +44,7 @@ mod early_media;
 mod early_replies;
 mod failing_engines;
 mod frame;
+mod goodbyes;
 mod hosted;
 mod hostile_http;
 mod hostile_tools;
