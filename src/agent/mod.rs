@@ -12,6 +12,7 @@ mod begun;
 mod budget;
 mod context;
 mod detector;
+mod doubt;
 mod draft;
 mod ear;
 mod endpoint;
@@ -83,6 +84,7 @@ pub(crate) use words::{Piece, Words};
 
 use begun::Begun;
 use budget::Lateness;
+use doubt::Doubt;
 use interruption::Yields;
 use listen::{Listened, Quiet};
 use own::Uttering;
@@ -128,6 +130,8 @@ pub enum Ending {
     TimeUp,
     /// Engines failed again and again.
     Failure,
+    /// The caller spoke, and no word was understood, again and again.
+    NotUnderstood,
     /// No packets came any more.
     Lost,
     /// It waits for what its model wants done on the line ([`Suspended`]).
@@ -208,7 +212,7 @@ impl Conversation<'_> {
         ear: &mut Ear,
         voice: &mut Voice,
     ) -> Ending {
-        let mut doubt = Doubt::None;
+        let mut doubt = Doubt::default();
         let audience = self.record.audience();
         let is_patient = audience.is_some_and(Audience::is_patient);
         for (heard, said) in audience.iter().flat_map(|audience| audience.remembered()) {
@@ -248,17 +252,17 @@ impl Conversation<'_> {
                 Listened::Closed => return Ending::Lost,
                 Listened::TakenOver => return Ending::TakenOver,
                 Listened::TimeUp => return self.leave(Ending::TimeUp, ear, voice).await,
-                Listened::Silence if doubt == Doubt::Asked => match self.leave_silence(ear, voice).await {
+                Listened::Silence if doubt.has_asked => match self.leave_silence(ear, voice).await {
                     Some(ending) => return ending,
                     // Somebody is there after all, and is listened to.
                     None => {
-                        doubt = Doubt::None;
+                        doubt.has_asked = false;
                         quiet = Quiet::from_now(self.limits.ask_after);
                         continue;
                     }
                 },
                 Listened::Silence => {
-                    doubt = Doubt::Asked;
+                    doubt.has_asked = true;
                     self.record.event("are_you_there", Value::Null);
                     let asked = self.say_as((Phrase::AreYouThere, Yields::ToAnyWord), ear, voice).await;
                     if let Some(ending) = asked.ending {
@@ -283,17 +287,14 @@ impl Conversation<'_> {
                 },
             };
             if transcript.text.trim().is_empty() {
-                // Noise, or a voice without words. One excuse; the silence that it is goes on being counted.
-                self.record.event("nothing_understood", Value::Null);
-                if doubt == Doubt::None {
-                    doubt = Doubt::Excused;
-                    if let Some(ending) = self.say(Phrase::NotUnderstood, ear, voice).await {
-                        return ending;
-                    }
+                if let Some(ending) = self.not_understood(&mut doubt, ear, voice).await {
+                    return ending;
                 }
+                // Whoever speaks is not silent, whatever is understood of it.
+                quiet = Quiet::from_now(self.limits.ask_after);
                 continue;
             }
-            doubt = Doubt::None;
+            doubt = Doubt::default();
             ear.understood(&transcript.text);
             self.language = transcript.language;
             let answered = self.answer(&mut heard, &transcript, context, ear, voice).await;
@@ -320,14 +321,4 @@ enum Answered {
     /// An engine failed on the way, and nobody has told the caller.
     Failed(EngineError),
     End(Ending),
-}
-
-/// What Milo has said about hearing nothing since it last understood something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Doubt {
-    None,
-    /// That it did not understand.
-    Excused,
-    /// Whether anybody is there.
-    Asked,
 }

@@ -35,7 +35,7 @@ pub(super) struct Uttering {
     /// An engine failed at it.
     is_broken: bool,
     /// The caller has ended it. What they say is listened to next.
-    is_interrupted: bool,
+    pub(super) is_interrupted: bool,
 }
 
 impl Uttering {

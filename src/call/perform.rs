@@ -23,6 +23,7 @@ use crate::{
 
 const ROUND: &str = "the plan went round too often";
 const FAILED: &str = "engines failed again and again";
+const NOT_UNDERSTOOD: &str = "the caller was not understood";
 
 /// The verbs on an answered line.
 pub(super) async fn perform(
@@ -35,8 +36,8 @@ pub(super) async fn perform(
     if recorded {
         line.record(house, course.language(), log).await;
     }
-    // Engines have failed, and nobody has told the caller how it goes on.
-    let mut is_failing = false;
+    // Engines have failed, or understood nothing, and nobody has told the caller how it goes on.
+    let (mut is_failing, mut failure) = (false, FAILED);
     while let Some(step) = course.next() {
         log.event("verb", json!(step.alone()));
         let language = course.language();
@@ -88,14 +89,15 @@ pub(super) async fn perform(
                     Ending::Lost => return Ok(End::new(HangupBy::Network, "no packets came any more")),
                     Ending::Silence => "the caller was silent",
                     Ending::TimeUp => TIME_UP,
-                    Ending::Failure => {
+                    Ending::Failure | Ending::NotUnderstood => {
+                        failure = if ending == Ending::Failure { FAILED } else { NOT_UNDERSTOOD };
                         if let Some(plan) = failed {
-                            log.event("relieved", json!({ "plan": plan, "why": FAILED }));
+                            log.event("relieved", json!({ "plan": plan, "why": failure }));
                             (line.suspended, is_failing) = (None, true);
                             course.go(plan);
                             continue;
                         }
-                        FAILED
+                        failure
                     }
                     Ending::Answered(who) => reason(who),
                 };
@@ -215,7 +217,7 @@ pub(super) async fn perform(
     let reason = match (course.is_spent(), Instant::now() >= line.until) {
         (true, _) => ROUND,
         (false, true) => TIME_UP,
-        (false, false) if is_failing => FAILED,
+        (false, false) if is_failing => failure,
         (false, false) => return Ok(End::new(HangupBy::Milo, "the plan is done")),
     };
     line.farewell(log).say(reason).await;

@@ -59,6 +59,7 @@ mod linphone;
 mod mcp;
 mod model_change;
 mod models;
+mod not_understood;
 mod notices;
 mod observed;
 mod offline;
