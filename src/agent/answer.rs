@@ -136,7 +136,7 @@ impl Conversation<'_> {
     /// A reply of which nothing is known yet.
     pub(super) fn silent(&self, voice: &Voice) -> Mouth {
         let reply = Reply::words("", &self.engines.voice, self.language).in_dialect(self.persona.dialect);
-        Mouth::new(reply, voice).before(self.record.audience())
+        Mouth::new(reply.to(self.meanwhile.is_known, ""), voice).before(self.record.audience())
     }
 
     /// The reply that was begun, or the model's.
@@ -168,6 +168,7 @@ impl Conversation<'_> {
                 let asking = self.asking(context, task, by, wanted.clone());
                 Reply::by_asking(asking, self.persona.min_logprob, &self.engines.voice, self.language)
                     .in_dialect(self.persona.dialect)
+                    .to(self.meanwhile.is_known, text)
                     .wanted(Class::Call, wanted)
             });
             let mut mouth = Mouth::new(reply, voice).before(self.record.audience()).or_at(due.take());
@@ -363,7 +364,7 @@ impl Conversation<'_> {
         if !matches!(said, Said::Ended(Spoken::Doubtful | Spoken::Nothing)) || task.hands_over.is_some() {
             return said;
         }
-        self.record.event("reply_doubtful", Value::Null);
+        self.doubtful(&said, mouth);
         *mouth = self.phrase(Phrase::NotUnderstood, voice);
         self.speak(mouth, ear, voice).await
     }

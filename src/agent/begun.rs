@@ -15,7 +15,7 @@ use milo_models::{
 };
 use tokio::{select, time::timeout};
 
-use super::{Ear, again::again, draft::Draft, reply::Marks};
+use super::{Ear, again::again, draft::Draft, step::Marks};
 use crate::{
     engines::Engines,
     store::{Stages, Stamp},

@@ -21,6 +21,7 @@ use super::{
     partial::Partials,
     reply::Reply,
     stopgap::Stopgap,
+    tongues::is_known,
 };
 
 /// What listening came to.
@@ -236,11 +237,13 @@ impl Conversation<'_> {
         let (mind, first) = (self.engines.mind.clone(), self.meanwhile.lateness.first(self.engines.mind.mode()));
         let (voice, language) = (Arc::clone(&self.engines.voice), transcript.language);
         let (least, dialect) = (self.persona.min_logprob, self.persona.dialect);
+        let (words, known) = (transcript.text.clone(), self.meanwhile.is_known || is_known(&transcript.text));
         // The turn is not over yet.
         let brief = self.brief(Duration::ZERO, language);
         begun.drafted(Draft::new(mind.clone(), wanted.clone(), async move {
             let tokens = mind.reply_in_time(request, brief, first).await?;
-            Ok(Reply::by_model(tokens, least, &voice, language).in_dialect(dialect).wanted(class, wanted))
+            let reply = Reply::by_model(tokens, least, &voice, language).in_dialect(dialect);
+            Ok(reply.to(known, &words).wanted(class, wanted))
         }));
     }
 

@@ -4,7 +4,15 @@ use milo_media::{Closed, Voice};
 use milo_models::{engine::EngineError, transcriber::Transcript};
 use serde_json::{Value, json};
 
-use super::{Audience, Conversation, Happened, Said, begun::Heard, budget, mouth::Mouth, news::News, reply::Marks};
+use super::{
+    Audience, Conversation, Happened, Said,
+    begun::Heard,
+    budget,
+    mouth::{Mouth, Spoken},
+    news::News,
+    step::Marks,
+    tongues::Tongues,
+};
 use crate::{
     engines::Mode,
     store::{NewTurn, Stages, Stamp},
@@ -68,9 +76,24 @@ impl Conversation<'_> {
         if let Some(why) = mouth.instead() {
             self.record.event("local_instead", json!({ "why": why }));
         }
+        let Tongues { other, neither, .. } = *mouth.tongues();
+        if other + neither > 0 {
+            let caller = self.language;
+            self.record.event("other_language", json!({ "caller": caller, "other": other, "neither": neither }));
+        }
         if let Some(brief) = mouth.brief() {
             self.quicker("shorter", budget::why(&brief, self.limits.filler));
         }
+    }
+
+    /// A reply is not said.
+    pub(super) fn doubtful(&self, said: &Said, mouth: &Mouth) {
+        let why = match said {
+            _ if mouth.tongues().is_unfit => "another language",
+            Said::Ended(Spoken::Doubtful) => "unsure",
+            _ => "nothing",
+        };
+        self.record.event("reply_doubtful", json!({ "why": why }));
     }
 
     /// A turn is answered in a quicker way, or those that follow are.

@@ -38,9 +38,11 @@ mod reply;
 mod rescue;
 mod scribe;
 mod speak;
+mod step;
 mod stopgap;
 mod summary;
 mod suspended;
+mod tongues;
 mod turn;
 mod words;
 
@@ -91,6 +93,7 @@ use own::Uttering;
 use reply::Reply;
 use speak::Said;
 use suspended::Waits;
+use tongues::is_known;
 
 use crate::{
     call::{Record, Supervisor, Toolbox},
@@ -187,6 +190,8 @@ pub struct Meanwhile {
     stopgap: Stopgap,
     /// Failures in a row.
     failures: usize,
+    /// The caller's words have shown which language they speak.
+    is_known: bool,
     /// What is known of the time that a server takes.
     lateness: Lateness,
     /// Somebody is about to speak with the caller.
@@ -297,6 +302,7 @@ impl Conversation<'_> {
             doubt = Doubt::default();
             ear.understood(&transcript.text);
             self.language = transcript.language;
+            self.meanwhile.is_known |= is_known(&transcript.text);
             let answered = self.answer(&mut heard, &transcript, context, ear, voice).await;
             if let Some(ending) = self.answered(answered, ear, voice).await {
                 return ending;

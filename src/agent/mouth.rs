@@ -17,8 +17,10 @@ use super::{
     Audience, Happened,
     context::Script,
     interruption::Yields,
-    reply::{Asking, Doing, Marks, Reply, Step},
+    reply::{Asking, Doing, Reply},
+    step::{Marks, Step},
     stopgap::{Due, Stopgap},
+    tongues::Tongues,
 };
 use crate::engines::{Brief, Mode, Taken};
 
@@ -210,7 +212,7 @@ impl Mouth {
                 }
                 Some(Ok(Step::HangUp)) => self.hang_up = true,
                 Some(Ok(Step::Doubtful)) => {
-                    if self.filled > 0 {
+                    if self.filled > 0 || !self.script.is_empty() {
                         voice.drained().await;
                     }
                     return Spoken::Doubtful;
@@ -349,6 +351,11 @@ impl Mouth {
     /// That whoever answers was told to be short, and why.
     pub(super) fn brief(&self) -> Option<Brief> {
         self.reply.brief()
+    }
+
+    /// In what the model's clauses were.
+    pub(super) fn tongues(&self) -> &Tongues {
+        self.reply.tongues()
     }
 
     /// Why the reply ended before it was complete.

@@ -1,18 +1,12 @@
 //! One turn's reply as one stream: tokens to clauses to sound. Dropping it is the interruption: the engines see that nobody
 //! listens and stop.
 
-use std::{
-    collections::VecDeque,
-    mem,
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, mem, pin::Pin, sync::Arc, time::Instant};
 
 use milo_models::{
     engine::{EngineError, Language},
     queue::{Class, Wanted},
-    synthesizer::{Speech, SpeechOptions, Synthesizer, Word},
+    synthesizer::{Speech, SpeechOptions, Synthesizer},
     text::{clauses::Clauses, dialect::Dialect, speakable_in},
     tools::Call,
 };
@@ -20,6 +14,8 @@ use tokio::time::{sleep, timeout_at};
 
 use super::{
     again::{PATIENCE, PAUSE},
+    step::{Marks, STALL, Step, stall, stalled},
+    tongues::Tongues,
     words::{Piece, Words},
 };
 use crate::engines::{Brief, Mode, Saying, Taken};
@@ -29,37 +25,6 @@ pub(super) type Doing = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Ends when a model has taken what it is to answer, or will not.
 pub(super) type Asking = Pin<Box<dyn Future<Output = Result<Saying, EngineError>> + Send>>;
 
-/// An engine that says nothing for so long has failed: the caller must not be left in silence.
-const STALL: Duration = Duration::from_secs(6);
-
-/// What comes out of a reply.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// The next clause, as the model wrote it; its samples follow.
-    Clause(String),
-    /// Samples at 16 kHz, and when the words that begin in them are heard, from the clause's beginning on, where the voice tells.
-    Samples(Vec<i16>, Vec<Word>),
-    /// The model's first tokens are too unlikely to be spoken.
-    Doubtful,
-    /// When this reply has been heard, the call ends.
-    HangUp,
-    /// The model wants this done; it goes on when it knows what came of it.
-    Calls(Vec<Call>),
-    /// What was done is over.
-    Done,
-}
-
-/// When the engines first answered, for the log.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Marks {
-    /// The model's first token.
-    pub first_token: Option<Instant>,
-    /// The voice's first sample.
-    pub first_sample: Option<Instant>,
-    /// Whether something else than engines was waited for on the way.
-    pub is_held_up: bool,
-}
-
 /// A reply on its way.
 pub(super) struct Reply {
     source: Source,
@@ -68,7 +33,9 @@ pub(super) struct Reply {
     /// The region whose words are spoken.
     dialect: Option<Dialect>,
     clauses: Clauses,
-    waiting: VecDeque<String>,
+    waiting: VecDeque<(String, Language)>,
+    /// In what the model's clauses are.
+    tongues: Tongues,
     /// Whose its first sound is, and when that is wanted; what follows it is a call's, heard as it comes.
     first: (Class, Wanted),
     speech: Option<Speech>,
@@ -137,8 +104,7 @@ impl Reply {
     /// Words of Milo's own, by the voice alone.
     pub(super) fn words(text: &str, voice: &Arc<dyn Synthesizer>, language: Language) -> Self {
         let mut reply = Self::new(Source::Ended, voice, language);
-        reply.waiting.extend(reply.clauses.push(text));
-        reply.waiting.extend(reply.clauses.finish());
+        reply.add(text);
         reply
     }
 
@@ -150,6 +116,7 @@ impl Reply {
             dialect: None,
             clauses: Clauses::default(),
             waiting: VecDeque::new(),
+            tongues: Tongues::default(),
             first: (Class::Call, Wanted::default()),
             speech: None,
             is_heard: false,
@@ -167,17 +134,40 @@ impl Reply {
 
     /// Goes on with these words, and with what is done meanwhile.
     pub(super) fn go_on(&mut self, words: Option<&str>, doing: Option<Doing>) {
-        if let Some(words) = words {
-            self.waiting.extend(self.clauses.push(words));
-            self.waiting.extend(self.clauses.finish());
-        }
+        words.iter().for_each(|words| self.add(words));
         self.marks.is_held_up |= doing.is_some();
         self.source = doing.map_or(Source::Ended, Source::Doing);
+    }
+
+    /// Words that no model has written.
+    fn add(&mut self, words: &str) {
+        let mut clauses = self.clauses.push(words);
+        clauses.extend(self.clauses.finish());
+        self.waiting.extend(clauses.into_iter().map(|clause| (clause, self.language)));
+    }
+
+    /// Clauses of the model's, each in its own language; or that nothing more of what it says is said.
+    fn take(&mut self, clauses: impl IntoIterator<Item = String>, heeds: bool) -> Option<Step> {
+        for clause in clauses {
+            let Some(language) = self.tongues.of(&clause, self.language, heeds) else {
+                (self.source, self.clauses) = (Source::Ended, Clauses::default());
+                self.waiting.clear();
+                return Some(Step::Doubtful);
+            };
+            self.waiting.push_back((clause, language));
+        }
+        None
     }
 
     /// Goes on with what the model says to what came of its calls.
     pub(super) fn go_on_by_asking(&mut self, asking: Asking, least: Option<f32>) {
         self.source = Source::Asking(asking, least);
+        self.tongues.again();
+    }
+
+    /// To these words, of a caller of whom it is known what they speak, or is not.
+    pub(super) fn to(self, is_known: bool, words: &str) -> Self {
+        Self { tongues: Tongues::to(is_known, words), ..self }
     }
 
     /// With the words of a region.
@@ -239,6 +229,11 @@ impl Reply {
         self.brief
     }
 
+    /// In what the model's clauses were.
+    pub(super) fn tongues(&self) -> &Tongues {
+        &self.tongues
+    }
+
     /// Why the reply ended before it was complete.
     pub(super) fn cut(&self) -> Option<&EngineError> {
         self.cut.as_ref()
@@ -286,8 +281,9 @@ impl Reply {
                     return Some(Err(EngineError::Stopped { engine: "voice" }));
                 }
             }
-            if let Some(clause) = self.waiting.front() {
-                let words = speakable_in(clause, self.language, self.dialect);
+            if let Some((clause, language)) = self.waiting.front() {
+                let dialect = self.dialect.filter(|_| *language == Language::Mg);
+                let (words, language) = (speakable_in(clause, *language, dialect), *language);
                 if !words.chars().any(char::is_alphanumeric) {
                     self.waiting.pop_front();
                     continue;
@@ -297,7 +293,7 @@ impl Reply {
                     Some(_) => (Class::Call, Wanted::default()),
                 };
                 let options = SpeechOptions { class, wanted, ..SpeechOptions::default() };
-                match self.voice.speak(&words, self.language, options) {
+                match self.voice.speak(&words, language, options) {
                     Ok(speech) => self.speech = Some(speech),
                     Err(error) if error.is_passing() && tokio::time::Instant::now() + (STALL - PATIENCE) < deadline => {
                         sleep(PAUSE).await;
@@ -305,7 +301,7 @@ impl Reply {
                     }
                     Err(error) => return Some(Err(error)),
                 }
-                return self.waiting.pop_front().map(|clause| Ok(Step::Clause(clause)));
+                return self.waiting.pop_front().map(|(clause, _)| Ok(Step::Clause(clause)));
             }
             match &mut self.source {
                 Source::Ended => return None,
@@ -347,13 +343,17 @@ impl Reply {
                 }
                 Source::Model(words) => {
                     let piece = stalled("language model", timeout_at(deadline, words.next()).await);
+                    let heeds = words.heeds();
                     (self.mode, self.instead, self.brief) = (Some(words.mode()), words.instead(), words.brief());
                     match piece {
                         Some(Ok(Piece::Text(text))) => {
                             self.waiting_since = None;
                             self.marks.first_token.get_or_insert_with(Instant::now);
                             self.has_words |= !text.trim().is_empty();
-                            self.waiting.extend(self.clauses.push(&text));
+                            let clauses = self.clauses.push(&text);
+                            if let Some(step) = self.take(clauses, heeds) {
+                                return Some(Ok(step));
+                            }
                         }
                         Some(Ok(Piece::Doubtful)) => {
                             self.source = Source::Ended;
@@ -362,30 +362,27 @@ impl Reply {
                         Some(Ok(Piece::HangUp)) => return Some(Ok(Step::HangUp)),
                         Some(Err(error)) if self.has_words => {
                             self.cut = Some(error);
-                            self.waiting.extend(self.clauses.finish());
                             self.source = Source::Ended;
+                            let rest = self.clauses.finish();
+                            if let Some(step) = self.take(rest, heeds) {
+                                return Some(Ok(step));
+                            }
                         }
                         Some(Err(error)) => return Some(Err(error)),
                         None => {
-                            self.waiting.extend(self.clauses.finish());
                             self.taken.extend(words.taken().map(|taken| (words.mode(), taken)));
                             let calls = words.calls().to_vec();
+                            let rest = self.clauses.finish();
+                            let unfit = self.take(rest, heeds);
                             self.source = if calls.is_empty() { Source::Ended } else { Source::Calls(calls) };
+                            // What is wanted is done, whatever was said beside it.
+                            if let (Some(step), Source::Ended) = (unfit, &self.source) {
+                                return Some(Ok(step));
+                            }
                         }
                     }
                 }
             }
         }
     }
-}
-
-fn stalled<T>(
-    engine: &'static str,
-    waited: Result<Option<Result<T, EngineError>>, tokio::time::error::Elapsed>,
-) -> Option<Result<T, EngineError>> {
-    waited.unwrap_or_else(|_| Some(Err(stall(engine))))
-}
-
-fn stall(engine: &'static str) -> EngineError {
-    EngineError::Stalled { engine, reason: format!("nothing came for {} s", STALL.as_secs()) }
 }

@@ -57,6 +57,11 @@ impl Words {
         self.tokens.mode()
     }
 
+    /// Whether whoever answers does as they are told; see [`Saying::heeds`].
+    pub(crate) fn heeds(&self) -> bool {
+        self.tokens.heeds()
+    }
+
     /// Why the local model answers although a server was to; see [`Saying::instead`].
     pub(crate) fn instead(&self) -> Option<&'static str> {
         self.tokens.instead()

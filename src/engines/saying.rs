@@ -150,6 +150,11 @@ impl Saying {
         self
     }
 
+    /// Whether whoever answers does as they are told; as far as it is known.
+    pub fn heeds(&self) -> bool {
+        self.mode == Mode::Cloud || self.mind.heeds()
+    }
+
     /// Whether the local model may answer in the server's place.
     fn has_spare(&self) -> bool {
         !self.is_heeding || self.mind.heeds()

@@ -8,6 +8,7 @@ pub mod server;
 mod slow;
 mod speech;
 mod spending;
+mod tongues;
 
 use std::{
     fs,

@@ -25,7 +25,7 @@ mod written;
 
 pub use shown::shown;
 pub(crate) use tongue::is_small;
-pub use tongue::tongue;
+pub use tongue::{Tongue, surely, tongue};
 
 use crate::engine::Language;
 use dialect::Dialect;

@@ -113,6 +113,63 @@ pub fn tongue(text: &str) -> Option<Language> {
     }
 }
 
+/// Frequent English words that are neither Malagasy nor French ones.
+const ENGLISH: [&str; 34] = [
+    "the", "is", "are", "you", "your", "and", "of", "to", "in", "it", "we", "can", "will", "with", "this", "that",
+    "have", "has", "what", "how", "please", "sorry", "hello", "thank", "thanks", "my", "our", "for", "from", "help",
+    "today", "i'm", "don't", "at",
+];
+
+/// What a clause is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tongue {
+    /// One of the two.
+    Of(Language),
+    /// Neither.
+    Other,
+}
+
+/// What a clause is written in, where it shows that beyond doubt: by small words of one language and hardly anything of another, or by
+/// another script. A name, a number or a loan word does not.
+pub fn surely(text: &str) -> Option<Tongue> {
+    let text = text.to_lowercase().replace('’', "'");
+    let (letters, strange) =
+        text.chars().filter(|letter| letter.is_alphabetic()).fold((0, 0), |(all, strange), letter| {
+            // Beyond the letters with which languages of Europe are written.
+            (all + 1, strange + usize::from(letter > '\u{24f}'))
+        });
+    if strange * 2 > letters {
+        return Some(Tongue::Other);
+    }
+    let (mut malagasy, mut french, mut english, mut ended) = (0, 0, 0, [0, 0]);
+    let words = text.split(|letter: char| !letter.is_alphabetic() && letter != '\'');
+    for whole in words.map(|word| word.trim_matches('\'')).filter(|word| !word.is_empty()) {
+        if ENGLISH.contains(&whole) {
+            english += 1;
+            continue;
+        }
+        for word in whole.split('\'').filter(|word| !word.is_empty()) {
+            malagasy += usize::from(MALAGASY.contains(&word));
+            french += usize::from(FRENCH.contains(&word) || (word.chars().any(|letter| "éèêçîïûùœâ".contains(letter))));
+            let foreign = word.contains(|letter: char| "cquwx".contains(letter))
+                || !word.ends_with(['a', 'e', 'i', 'o', 'y', 'à', 'ô']);
+            ended[usize::from(foreign)] += usize::from(word.chars().count() > 3);
+        }
+    }
+    if english >= 2 && english > malagasy + french {
+        return Some(Tongue::Other);
+    }
+    // One of the two lends words to the other: a single small word decides nothing against the look of the rest.
+    let [like_malagasy, like_none] = ended;
+    if malagasy > 0 && malagasy >= 3 * french && (malagasy > 1 || like_malagasy >= like_none) {
+        Some(Tongue::Of(Language::Mg))
+    } else if french > 0 && french >= 3 * malagasy && (french > 1 || like_none >= like_malagasy) {
+        Some(Tongue::Of(Language::Fr))
+    } else {
+        None
+    }
+}
+
 /// Whether this is one of the small words that sentences are made with, in either language; in small letters, accents or not.
 pub(crate) fn is_small(word: &str) -> bool {
     let word = word.split_once('\'').map_or(word, |(elided, _)| elided);
@@ -179,6 +236,30 @@ mod tests {
             "Vous ouvrez à quelle heure à Antananarivo ?",
         ] {
             assert_eq!(tongue(text), Some(Language::Fr), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_clause_is_sure_where_nothing_speaks_against_it() {
+        for (text, tongue) in [
+            ("Misokatra amin'ny valo ora maraina izahay tompoko", Some(Tongue::Of(Language::Mg))),
+            ("Salama!", Some(Tongue::Of(Language::Mg))),
+            ("Eny, azonao atao ny manao rendez-vous amin'ny talata", Some(Tongue::Of(Language::Mg))),
+            ("Tsy mandeha ny réseau ato aminay", Some(Tongue::Of(Language::Mg))),
+            ("Nous ouvrons à huit heures du matin", Some(Tongue::Of(Language::Fr))),
+            ("Bonjour", Some(Tongue::Of(Language::Fr))),
+            ("Je vous envoie à Antananarivo", Some(Tongue::Of(Language::Fr))),
+            ("We are open at eight in the morning", Some(Tongue::Other)),
+            ("I'm sorry, how can I help you today?", Some(Tongue::Other)),
+            ("我们八点开门", Some(Tongue::Other)),
+            ("мы открываемся в восемь", Some(Tongue::Other)),
+            ("Rakoto Andrianina", None),
+            ("034 12 345 67", None),
+            ("Air Madagascar", None),
+            ("ok", None),
+            ("", None),
+        ] {
+            assert_eq!(surely(text), tongue, "{text}");
         }
     }
 
