@@ -161,7 +161,8 @@ impl Conversation<'_> {
         if heard.drafts > 0 {
             self.record.event("early_reply", json!({ "begun": heard.drafts, "kept": drafted.is_some() }));
         }
-        let (mut by, mut due) = (None, self.due(heard.since()));
+        let is_ready = drafted.as_ref().is_some_and(Reply::is_ready);
+        let (mut by, mut due) = (None, self.due_opened(heard.since(), is_ready));
         loop {
             let reply = drafted.take().unwrap_or_else(|| {
                 let wanted = Wanted::by(deadline);

@@ -43,8 +43,13 @@ impl Lateness {
     /// How long the answer to a turn is expected to take that has been over for so long, where that is more than there is left.
     pub(super) fn at_risk(&self, spent: Duration, budget: Duration) -> Option<Duration> {
         // Of an answer of which nothing is known yet, no more is expected than that it leaves the transcript as much.
-        let expected = self.took.iter().flatten().max().copied().unwrap_or(budget / 2);
+        let expected = self.expected().unwrap_or(budget / 2);
         (spent + expected > budget).then_some(expected)
+    }
+
+    /// How long the next answer takes, where the newest of this call tell.
+    pub(super) fn expected(&self) -> Option<Duration> {
+        self.took.iter().flatten().max().copied()
     }
 
     /// Whoever is asked first has answered a turn, and nothing but engines was waited for.
@@ -80,11 +85,16 @@ impl Lateness {
 
 /// Why a reply is to be short.
 pub(super) fn why(brief: &Brief, budget: Duration) -> Value {
+    at_risk((brief.spent, brief.expected), budget)
+}
+
+/// Why something is done about a turn that has been over for so long, and whose answer is expected to take so long.
+pub(super) fn at_risk((spent, expected): (Duration, Duration), budget: Duration) -> Value {
     json!({
         "why": "the budget of the turn was at risk",
         "budget_ms": milliseconds(budget).round(),
-        "spent_ms": milliseconds(brief.spent).round(),
-        "expected_ms": milliseconds(brief.expected).round(),
+        "spent_ms": milliseconds(spent).round(),
+        "expected_ms": milliseconds(expected).round(),
     })
 }
 

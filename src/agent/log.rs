@@ -97,7 +97,7 @@ impl Conversation<'_> {
     }
 
     /// A turn is answered in a quicker way, or those that follow are.
-    fn quicker(&self, way: &str, mut detail: Value) {
+    pub(super) fn quicker(&self, way: &str, mut detail: Value) {
         self.engines.mind.quicker(way);
         detail["way"] = way.into();
         self.record.event("quicker", detail);

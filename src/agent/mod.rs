@@ -25,6 +25,7 @@ mod memory;
 mod moment;
 mod mouth;
 mod news;
+mod opener;
 mod overhear;
 mod own;
 mod partial;
@@ -89,6 +90,7 @@ use budget::Lateness;
 use doubt::Doubt;
 use interruption::Yields;
 use listen::{Listened, Quiet};
+use opener::Opener;
 use own::Uttering;
 use reply::Reply;
 use speak::Said;
@@ -194,6 +196,8 @@ pub struct Meanwhile {
     is_known: bool,
     /// What is known of the time that a server takes.
     lateness: Lateness,
+    /// What is said before a reply that comes late.
+    opener: Opener,
     /// Somebody is about to speak with the caller.
     taker: Option<Supervisor>,
 }

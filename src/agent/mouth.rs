@@ -49,6 +49,8 @@ pub(super) enum Spoken {
     Calls(Vec<Call>),
     /// What was done is over.
     Done,
+    /// A few words are said before it: called again, the reply goes on.
+    Opened,
     /// This stage has brought nothing for long, and something is said in its place: called again, the reply goes on.
     Waits(&'static str),
 }
@@ -76,6 +78,8 @@ pub(super) struct Mouth {
     filler: Option<Due>,
     /// How often something was said in place of the reply.
     filled: usize,
+    /// A few words were said before it; so many of their frames are still to be played.
+    opened: Option<usize>,
     /// To what it gives way.
     pub(super) yields: Yields,
 }
@@ -99,6 +103,7 @@ impl Mouth {
             is_all_given: false,
             filler: None,
             filled: 0,
+            opened: None,
             yields: Yields::default(),
         }
     }
@@ -117,7 +122,7 @@ impl Mouth {
     /// The same once it is under way: then, if it is sooner than what was to be heard.
     pub(super) fn fill_at(&mut self, due: Option<Due>) {
         if let Some(due) = due.filter(|_| !self.is_held_back())
-            && self.filler.as_ref().is_none_or(|filler| due.at < filler.at)
+            && self.filler.as_ref().is_none_or(|filler| due.at() < filler.at())
         {
             self.filler = Some(due);
         }
@@ -156,19 +161,29 @@ impl Mouth {
         self.filled
     }
 
-    /// The next step of the reply; none where something else is said first.
-    async fn step(&mut self) -> Option<Option<Result<Step, EngineError>>> {
-        let due = self.filler.as_ref().map(|filler| filler.at);
+    /// The next step of the reply, or that something else is said first.
+    async fn step(&mut self) -> Result<Option<Result<Step, EngineError>>, Spoken> {
+        let due = self.filler.as_ref().map(Due::at);
         select! {
             biased;
-            step = self.reply.next() => Some(step),
+            step = self.reply.next() => Ok(step),
             () = sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
-                self.filled += 1;
                 // Heard, and no part of the reply.
                 let before = self.frames.len();
-                self.frames.extend(self.filler.iter_mut().flat_map(Due::say));
+                let spoken = match self.filler.as_mut().and_then(Due::open) {
+                    Some(frames) => {
+                        self.opened = Some(frames.len());
+                        self.frames.extend(frames);
+                        Spoken::Opened
+                    }
+                    None => {
+                        self.filled += 1;
+                        self.frames.extend(self.filler.iter_mut().flat_map(Due::say));
+                        Spoken::Waits(self.reply.waits_for())
+                    }
+                };
                 self.before += ((self.frames.len() - before) * FRAME_SAMPLES) as u64;
-                None
+                Err(spoken)
             }
         }
     }
@@ -181,7 +196,10 @@ impl Mouth {
                 && let Some(frame) = self.frames.front()
             {
                 voice.play(*frame).await;
-                has_played = true;
+                match &mut self.opened {
+                    Some(left @ 1..) => *left -= 1,
+                    _ => has_played = true,
+                }
                 if self.given.len() == KEPT {
                     self.given.pop_front();
                 }
@@ -199,7 +217,10 @@ impl Mouth {
                 voice.drained().await;
                 return self.broken.take().map_or(Spoken::Whole, Spoken::Broken);
             }
-            let Some(step) = self.step().await else { return Spoken::Waits(self.reply.waits_for()) };
+            let step = match self.step().await {
+                Ok(step) => step,
+                Err(spoken) => return spoken,
+            };
             match step {
                 Some(Ok(Step::Clause(clause))) => {
                     self.script.begin(&clause);
@@ -212,7 +233,7 @@ impl Mouth {
                 }
                 Some(Ok(Step::HangUp)) => self.hang_up = true,
                 Some(Ok(Step::Doubtful)) => {
-                    if self.filled > 0 || !self.script.is_empty() {
+                    if self.is_preceded() || !self.script.is_empty() {
                         voice.drained().await;
                     }
                     return Spoken::Doubtful;
@@ -233,6 +254,11 @@ impl Mouth {
                 }
             }
         }
+    }
+
+    /// Whether something was said before it.
+    fn is_preceded(&self) -> bool {
+        self.filled > 0 || self.opened.is_some()
     }
 
     /// Nothing of it is heard before all of it is made.
@@ -258,7 +284,7 @@ impl Mouth {
     pub(super) fn first_out(&self, voice: &Voice) -> Option<Instant> {
         let played = voice.played();
         // What was said in place of the reply began the burst.
-        let first = if self.filled > 0 { played.last_sent } else { played.first_sent_since_idle };
+        let first = if self.is_preceded() { played.last_sent } else { played.first_sent_since_idle };
         self.first_out.or(first.filter(|_| played.samples > self.before))
     }
 

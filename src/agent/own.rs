@@ -143,9 +143,8 @@ pub async fn announce(
 ) -> Result<(), EngineError> {
     match Mouth::new(Reply::words(words, synthesizer, language), voice).speak(voice).await {
         Spoken::Broken(error) => Err(error),
-        // Nothing is said in place of them.
-        Spoken::Whole | Spoken::Doubtful | Spoken::Nothing | Spoken::Calls(_) | Spoken::Done | Spoken::Waits(_) => {
-            Ok(())
-        }
+        // Nothing is said before them, or in place of them.
+        Spoken::Whole | Spoken::Doubtful | Spoken::Nothing | Spoken::Calls(_) | Spoken::Done => Ok(()),
+        Spoken::Opened | Spoken::Waits(_) => Ok(()),
     }
 }

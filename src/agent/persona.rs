@@ -139,6 +139,31 @@ pub struct Phrases {
     goodbye: String,
     /// When the answer takes long; none: nothing is said.
     wait: Option<String>,
+    /// A few words each, before an answer that is known to take long; none: nothing is said.
+    #[serde(default)]
+    openers: Vec<String>,
+}
+
+/// As many openers has a language, and as many characters each: a second of speech.
+const OPENERS: usize = 8;
+const LONGEST_OPENER: usize = 30;
+
+/// Refuses openers that are none.
+fn fit(openers: &[String]) -> Result<(), String> {
+    if openers.len() > OPENERS {
+        return Err(format!("openers are {}, {OPENERS} are the most", openers.len()));
+    }
+    for text in openers {
+        if !text.chars().any(char::is_alphanumeric) {
+            return Err(format!("openers: {text:?} holds nothing that can be said; leave it out"));
+        }
+        if text.chars().count() > LONGEST_OPENER {
+            return Err(format!(
+                "openers: {text:?} is longer than {LONGEST_OPENER} characters: a few words, \"Eny àry.\""
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Which of a persona's sentences.
@@ -156,10 +181,12 @@ pub enum Phrase {
     Goodbye,
     /// When the answer takes long; empty where nothing is said.
     Wait,
+    /// Before an answer that is known to take long; there may be several, or none.
+    Opener,
 }
 
 impl Phrase {
-    /// All of them, for whoever prepares their sound.
+    /// Those of which a persona has one.
     pub const ALL: [Self; 6] =
         [Self::Greeting, Self::NotUnderstood, Self::AreYouThere, Self::Apology, Self::Goodbye, Self::Wait];
 }
@@ -186,11 +213,13 @@ impl Persona {
         persona.after.as_ref().map_or(Ok(()), Form::check)?;
         persona.memory.map_or(Ok(()), |memory| memory.check(persona.after.as_ref()))?;
         for language in [Language::Mg, Language::Fr] {
-            persona.phrases(language).greeting.check().map_err(|fault| format!("[{language}]: {fault}"))?;
+            let phrases = persona.phrases(language);
+            let checked = phrases.greeting.check().and_then(|()| fit(&phrases.openers));
+            checked.map_err(|fault| format!("[{language}]: {fault}"))?;
         }
         for (language, phrase, text) in persona.sentences() {
             // They must be there when an engine is not: their sound is made at the start.
-            if matches!(phrase, Phrase::Apology | Phrase::Wait) && text.contains("{{") {
+            if matches!(phrase, Phrase::Apology | Phrase::Wait | Phrase::Opener) && text.contains("{{") {
                 return Err(format!(
                     "[{language}]: {phrase:?} is made sound before the call: it can name nothing of it"
                 ));
@@ -213,9 +242,11 @@ impl Persona {
     /// Every sentence that may be said, the greetings of every part of the day among them.
     pub fn sentences(&self) -> impl Iterator<Item = (Language, Phrase, &str)> {
         let every = [Language::Mg, Language::Fr].into_iter().flat_map(|l| Phrase::ALL.map(|p| (l, p)));
+        let every = every.chain([Language::Mg, Language::Fr].map(|language| (language, Phrase::Opener)));
         every.flat_map(move |(language, phrase)| {
             let texts = match phrase {
                 Phrase::Greeting => self.phrases(language).greeting.texts(),
+                Phrase::Opener => self.openers(language).iter().map(String::as_str).collect(),
                 _ => vec![self.phrase(phrase, language)],
             };
             texts.into_iter().map(move |text| (language, phrase, text))
@@ -250,7 +281,7 @@ impl Persona {
         let mut told = self.clone();
         told.prompt = fill(&self.prompt, language);
         for (language, phrases) in [(Language::Mg, &mut told.mg), (Language::Fr, &mut told.fr)] {
-            let Phrases { greeting, not_understood, are_you_there, apology, goodbye, wait } = phrases;
+            let Phrases { greeting, not_understood, are_you_there, apology, goodbye, wait, openers: _ } = phrases;
             *greeting = Greeting::Always(fill(greeting.at(hour), language));
             for text in [not_understood, are_you_there, apology, goodbye].into_iter().chain(wait) {
                 *text = fill(text, language);
@@ -276,7 +307,13 @@ impl Persona {
             Phrase::Apology => &phrases.apology,
             Phrase::Goodbye => &phrases.goodbye,
             Phrase::Wait => phrases.wait.as_deref().unwrap_or_default(),
+            Phrase::Opener => phrases.openers.first().map_or("", String::as_str),
         }
+    }
+
+    /// What may be said before an answer that is known to take long.
+    pub fn openers(&self, language: Language) -> &[String] {
+        &self.phrases(language).openers
     }
 }
 
@@ -310,6 +347,29 @@ mod tests {
         let refused = with("longest_pause_ms = 60000").expect_err("a minute");
         assert!(refused.contains("longest_pause_ms") && refused.contains("10000"), "{refused}");
         assert!(with("longest_pause = 2").expect_err("no such key").contains("longest_pause_ms"));
+    }
+
+    #[test]
+    fn openers_are_a_few_words_each_and_made_sound_with_the_other_sentences() {
+        let demo = include_str!("../../dialplans/personas/demo.toml");
+        let with = |openers: &str| Persona::parse(&demo.replace("[fr]\n", &format!("[fr]\nopeners = {openers}\n")));
+        let persona = with("['Bien sûr.', 'Voyons.']").expect("a persona");
+        assert_eq!((persona.openers(Language::Fr).len(), persona.openers(Language::Mg).len()), (2, 0));
+        let made = persona.sentences().filter(|(_, phrase, _)| *phrase == Phrase::Opener).map(|(.., text)| text);
+        assert_eq!(made.collect::<Vec<_>>(), ["Bien sûr.", "Voyons."]);
+        for (openers, why) in [
+            ("['…']", "[fr]: openers: \"…\" holds nothing that can be said"),
+            ("['Je vais voir cela tout de suite pour vous.']", "is longer than 30 characters"),
+            ("['{{caller}}']", "[fr]: Opener is made sound before the call"),
+            (
+                "['Oui.', 'Oui.', 'Oui.', 'Oui.', 'Oui.', 'Oui.', 'Oui.', 'Oui.', 'Oui.']",
+                "openers are 9, 8 are the most",
+            ),
+            ("'Oui.'", "sequence"),
+        ] {
+            let refused = with(openers).expect_err(openers);
+            assert!(refused.contains(why), "{refused}");
+        }
     }
 
     #[test]

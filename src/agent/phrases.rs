@@ -57,6 +57,12 @@ impl SetPhrases {
         self.made(persona.phrase(phrase, language), language, is_local(persona))
     }
 
+    /// The sound of one of its openers.
+    pub fn opener(&self, persona: &Persona, which: usize, language: Language) -> Arc<[i16]> {
+        let text = persona.openers(language).get(which).map_or("", String::as_str);
+        self.made(text, language, is_local(persona))
+    }
+
     /// The sound of a sentence that was given to `make`; none of another.
     pub fn sentence(&self, text: &str, language: Language) -> Arc<[i16]> {
         self.made(text, language, false)

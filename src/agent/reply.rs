@@ -199,6 +199,11 @@ impl Reply {
         }
     }
 
+    /// Whether its first sound is made.
+    pub(super) fn is_ready(&self) -> bool {
+        self.marks.first_sample.is_some()
+    }
+
     /// Whether it failed before a word of it could be said.
     pub(super) fn failed(&self) -> bool {
         matches!(self.ahead.front(), Some(Err(_)))

@@ -83,6 +83,10 @@ impl Conversation<'_> {
                     return Said::TakenOver;
                 }
                 spoken = mouth.speak(voice), if since.is_none() => match spoken {
+                    Spoken::Opened => {
+                        self.opened();
+                        continue;
+                    }
                     Spoken::Waits(stage) => {
                         self.waits(stage, mouth.filled());
                         continue;

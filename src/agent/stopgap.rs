@@ -12,11 +12,21 @@ use super::{Persona, Phrase, SetPhrases};
 /// Nobody hears nothing for longer than this while it is Milo's turn: whatever stands still, something is said.
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
 
+/// Between a few words and what is said in place of a reply.
+const BETWEEN: Duration = Duration::from_secs(1);
+
+/// When so many frames will have been heard.
+fn after(frames: usize) -> Instant {
+    Instant::now() + Duration::from_millis(u64::from(FRAME_MS) * frames as u64)
+}
+
 /// When it is due, and its sound.
 #[derive(Clone)]
 pub(crate) struct Due {
-    pub(super) at: Instant,
+    at: Instant,
     sound: Arc<[i16]>,
+    /// A few words before that, and when ([`super::opener`]).
+    opener: Option<(Instant, Arc<[i16]>)>,
 }
 
 impl Due {
@@ -30,7 +40,25 @@ impl Due {
 
     /// None where there is nothing to be heard.
     pub(super) fn new(at: Instant, sound: Arc<[i16]>) -> Option<Self> {
-        (!sound.is_empty()).then_some(Self { at, sound })
+        (!sound.is_empty()).then_some(Self { at, sound, opener: None })
+    }
+
+    /// The same, and these words before it.
+    pub(super) fn opened(self, at: Instant, sound: Arc<[i16]>) -> Self {
+        Self { opener: Some((at, sound)).filter(|(at, _)| *at < self.at), ..self }
+    }
+
+    /// When the next of it is due.
+    pub(super) fn at(&self) -> Instant {
+        self.opener.as_ref().map_or(self.at, |(at, _)| *at)
+    }
+
+    /// The words before it are said now: their frames. What follows them keeps some distance.
+    pub(super) fn open(&mut self) -> Option<Vec<Frame>> {
+        let (_, sound) = self.opener.take()?;
+        let frames: Vec<_> = Frame::cut(&sound).collect();
+        self.at = self.at.max(after(frames.len()) + BETWEEN);
+        Some(frames)
     }
 
     /// It is said now: its frames. It is due again when nothing has come long after them.
@@ -42,7 +70,7 @@ impl Due {
 
     /// So many frames are heard first.
     pub(super) fn wait(&mut self, frames: usize) {
-        self.at = Instant::now() + Duration::from_millis(u64::from(FRAME_MS) * frames as u64) + SILENCE;
+        (self.at, self.opener) = (after(frames) + SILENCE, None);
     }
 }
 
@@ -63,7 +91,7 @@ impl Stopgap {
 
     /// When the next thing is to be said.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.due.as_ref().filter(|_| self.frames.is_empty()).map(|due| due.at)
+        self.due.as_ref().filter(|_| self.frames.is_empty()).map(Due::at)
     }
 
     /// It is said from now on.
@@ -120,5 +148,20 @@ mod tests {
         assert_eq!(stopgap.due(), Some(now + Duration::from_secs(2 + 1) + SILENCE));
         stopgap.say();
         assert_eq!((stopgap.said(), stopgap.into_rest().len()), (2, 50));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_words_come_before_it_once_and_it_keeps_some_distance() {
+        let now = Instant::now();
+        let (sound, words): (Arc<[i16]>, Arc<[i16]>) =
+            (vec![1; 50 * FRAME_SAMPLES].into(), vec![2; 25 * FRAME_SAMPLES].into());
+        let due = || Due::new(now + Duration::from_secs(1), Arc::clone(&sound)).expect("a sound");
+        let mut opened = due().opened(now, Arc::clone(&words));
+        assert_eq!((opened.at(), opened.open().map(|frames| frames.len())), (now, Some(25)));
+        assert_eq!((opened.at(), opened.open()), (now + Duration::from_millis(1_500), None));
+        let mut heard = due().opened(now, Arc::clone(&words));
+        heard.wait(0);
+        assert!(heard.open().is_none(), "the reply has begun");
+        assert!(due().opened(now + Duration::from_secs(1), words).open().is_none(), "it is time for more");
     }
 }

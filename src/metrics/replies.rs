@@ -59,7 +59,7 @@ impl Replies {
             ),
             quicker: counters(
                 "milo_turns_quicker_total",
-                "What was done about turns that were late or at risk to be: something said meanwhile (filler), the local model asked in place of the server (local), a short reply asked for (shorter).",
+                "What was done about turns that were late or at risk to be: something said meanwhile (filler), a few words said before it (opener), the local model asked in place of the server (local), a short reply asked for (shorter).",
                 &["way"],
             ),
             tokens: counters(
@@ -112,7 +112,7 @@ impl Replies {
         for outcome in ["kept", "dropped"] {
             self.drafts.with_label_values(&[outcome]);
         }
-        for way in ["filler", "local", "shorter"] {
+        for way in ["filler", "local", "opener", "shorter"] {
             self.quicker.with_label_values(&[way]);
         }
         for mode in [Mode::Local, Mode::Cloud] {

@@ -1,13 +1,13 @@
 //! An answer that takes long.
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
 use serde_json::Value;
 
 use super::{WORDS, asking, fallbacks, hours};
 use crate::{
     hosted::server::{Conduct, Server},
-    house::{MG_HOURS, answered, call, errand, events, metric, newest_call, stop},
+    house::{MG_HOURS, answered, call, errand, events, folder, metric, newest_call, stop},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,4 +114,43 @@ async fn a_server_that_is_late_is_outrun_by_the_local_model_and_a_quick_one_is_n
     assert_eq!(hours(&milo).0["mode"], "local");
     assert_eq!(metric(&milo, &fallbacks("broken")).await, 1.0);
     stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_words_come_before_an_answer_that_is_known_to_come_late_and_never_the_same_twice() {
+    let plans = folder("openers");
+    fs::create_dir_all(plans.join("personas")).expect("a folder");
+    let demo = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("dialplans/personas/demo.toml"));
+    let persona = demo.expect("a file").replace("[mg]\n", "[mg]\nopeners = ['Eny àry.', 'Andeha hojerena.']\n");
+    fs::write(plans.join("personas/quick.toml"), persona).expect("written");
+    let plan = "[[plan]]\nname = 'milo'\nnumber = 'milo'\nlanguage = 'mg'\n\
+                actions = [{ answer = {} }, { converse = { persona = 'quick' } }]\n";
+    fs::write(plans.join("plans.toml"), plan).expect("written");
+    let path = plans.display().to_string();
+    let server = Server::start(Conduct::says(WORDS)).await;
+    let takes = |seconds| Conduct::Says(WORDS, Duration::from_secs(seconds), Duration::ZERO);
+    server.then([takes(3), takes(1), takes(1), takes(0)]);
+    let late = [
+        ("MILO__DIALPLANS__PATH", path.as_str()),
+        // One request a turn.
+        ("MILO__CONVERSATION__EARLY_REPLIES", "false"),
+        ("MILO__CONVERSATION__FILLER_MS", "2000"),
+        ("MILO__ENGINES__LLM__FIRST_TOKEN_TIMEOUT_S", "5"),
+    ];
+    let milo = asking("openers", &server, "openai", &late).await;
+    let questions = ["mg_hours.wav", "mg_price.wav", "mg_hours.wav", "mg_price.wav"];
+    call(&errand(milo.udp("milo").expect("an address"), &questions)).await;
+    let logged = newest_call(&milo).await;
+    let openers: Vec<_> = events(&logged, "quicker").into_iter().filter(|event| event["way"] == "opener").collect();
+    let said: Vec<_> = openers.iter().map(|event| event["said"].as_str().expect("words")).collect();
+    // Of the first answer nothing was known, and the last had a word at once.
+    assert_eq!(said, ["Eny àry.", "Andeha hojerena."], "{logged}");
+    assert!(openers[0]["expected_ms"].as_f64().is_some_and(|expected| expected > 2_000.0), "{logged}");
+    assert!(openers[0]["why"].as_str().is_some_and(|why| why.contains("at risk")), "{logged}");
+    let turns = answered(&logged);
+    assert!(turns.iter().all(|turn| turn["said_heard"] == WORDS), "they are no part of the answer: {logged}");
+    assert_eq!(events(&logged, "filler").len(), 1, "an answer that comes after them needs no more: {logged}");
+    assert_eq!(metric(&milo, "milo_turns_quicker_total{way=\"opener\"}").await, 2.0);
+    stop(milo).await;
+    fs::remove_dir_all(plans).ok();
 }
