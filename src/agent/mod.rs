@@ -62,13 +62,13 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 pub use audience::{Audience, Happened, Manner};
-pub use followed::{Followed, Following};
 pub use bounds::{Bounds, Turns};
 pub(crate) use context::Context;
 pub use detector::{Answerer, Cue, Detector, Notice, Verdict, network};
 pub use ear::{Ear, Noticed};
 pub use endpoint::Patience;
 pub(crate) use endpoint::{Decision, Endpointer};
+pub use followed::{Followed, Following};
 pub(crate) use frame::instructions;
 pub use frame::{Frame, Medium};
 pub use greeting::Greeting;
