@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::future::join_all;
 use milo_media::{SAMPLE_RATE, prompt, sound_file::Writer, wav};
 use milo_models::{
     engine::{EngineError, Language, RemoteFault},
@@ -128,27 +128,19 @@ impl Batches {
         self.store.end_batch(batch.id, Stamp::now()).await
     }
 
-    /// Does them, several side by side: whenever one has ended, the next begins.
+    /// Does them, several side by side. All are under way together: one that holds the database's lock is never left standing while another
+    /// waits for it. Where the next one cannot be begun, those that are being done are ended all the same.
     async fn items(&self, batch: &BatchRow) -> Result<(), StoreError> {
-        let most = self.chats.side_by_side(&batch.kind);
-        let mut doing = FuturesUnordered::new();
-        let mut next = Ok(true);
-        loop {
-            while doing.len() < most && matches!(next, Ok(true)) {
-                next = match self.store.begin_item(batch.id, Stamp::now()).await {
-                    Ok(Some((number, input))) => {
-                        doing.push(self.one(batch, number, input));
-                        Ok(true)
-                    }
-                    Ok(None) => Ok(false),
-                    Err(error) => Err(error),
-                };
-            }
-            // Where the next one cannot be begun, those that are being done are ended all the same.
-            if doing.next().await.is_none() {
-                return next.map(drop);
-            }
+        let lanes = (0..self.chats.side_by_side(&batch.kind)).map(|_| self.one_by_one(batch));
+        join_all(lanes).await.into_iter().collect()
+    }
+
+    /// Does one after the other, as long as there are any.
+    async fn one_by_one(&self, batch: &BatchRow) -> Result<(), StoreError> {
+        while let Some((number, input)) = self.store.begin_item(batch.id, Stamp::now()).await? {
+            self.one(batch, number, input).await;
         }
+        Ok(())
     }
 
     /// Does one, and notes what came of it.

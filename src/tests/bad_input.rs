@@ -182,7 +182,7 @@ fn a_disk_without_room_leaves_nothing_half_written() {
     fs::create_dir(&data).expect("a folder");
     // A tiny file system in a mount namespace of its own: it vanishes with the command.
     let script = format!(
-        "mount -t tmpfs -o size=1m none {data}; code=0
+        "mount -t tmpfs -o size=3m none {data}; code=0
          MILO_DATA_DIR={data} timeout 60 {PROGRAM} serve || code=$?
          find {data} -type f | sed 's/^/left: /'; exit $code",
         data = data.display()
