@@ -19,17 +19,15 @@ INT8 = 4
 DOMAIN = "com.microsoft"
 
 
-def in_blocks(model: onnx.ModelProto, but: str | None = None, largest: int = BLOCKS[0]) -> onnx.ModelProto:
-    """All matrix products with weights, in both branches of a merged decoder; a matrix whose columns are no whole blocks stays as it is,
-    and so do those that the input `but` is multiplied with.  With blocks of 64 at most a row comes to the same to the last bit, however
-    many are beside it; with larger ones its sums end otherwise in their last place."""
+def in_blocks(model: onnx.ModelProto) -> onnx.ModelProto:
+    """All matrix products with weights, in both branches of a merged decoder; a matrix whose columns are no whole blocks stays as it is."""
     weights = {one.name: one for one in model.graph.initializer}
     made: dict[str, tuple[list[str], dict[str, int]]] = {}
 
     def block(name: str) -> tuple[list[str], dict[str, int]]:
         if name not in made:
             columns = numpy_helper.to_array(weights[name]).astype("float32").T
-            size = fitting(columns.shape[1], largest)
+            size = fitting(columns.shape[1])
             blocks = columns.reshape(columns.shape[0], -1, size)
             scales = numpy.abs(blocks).max(-1, keepdims=True) / GREATEST
             scales[scales == 0] = 1
@@ -41,7 +39,7 @@ def in_blocks(model: onnx.ModelProto, but: str | None = None, largest: int = BLO
 
     for node in nodes(model.graph):
         weight = weights.get(node.input[1]) if node.op_type == "MatMul" else None
-        if weight is None or len(weight.dims) != 2 or fitting(weight.dims[0], largest) is None or node.input[0] == but:
+        if weight is None or len(weight.dims) != 2 or fitting(weight.dims[0]) is None:
             continue
         names, shape = block(weight.name)
         node.input[1:] = names
@@ -57,9 +55,9 @@ def in_blocks(model: onnx.ModelProto, but: str | None = None, largest: int = BLO
     return model
 
 
-def fitting(rows: int, largest: int) -> int | None:
+def fitting(rows: int) -> int | None:
     """The size of the blocks of a column of so many rows."""
-    return next((size for size in BLOCKS if size <= largest and rows % size == 0), None)
+    return next((size for size in BLOCKS if rows % size == 0), None)
 
 
 def nodes(graph: onnx.GraphProto):
