@@ -12,15 +12,17 @@
 //! A card takes one step at a time, and nothing is broken off there in the middle: whoever comes waits for what is running, and no longer.
 //! The processor takes as many threads as it has cores; a step that computes on more counts as all of them. There the system stops one
 //! thread for another as it likes, and what a large model computes in one step may take seconds: a step for a call waits for nobody, and
-//! the others begin where calls leave them a core.
+//! the others begin where calls leave them a core. With the engines that ship, whose steps are short, that is no slower on two cores and
+//! no quicker (`shared`: 8 callers, medians of four rounds): p50 32 ms a turn and 31 without turns, p95 59 and 57; with 12 guesses beside
+//! p95 90 and 86, since a guess is in a call's way within its own engine too. A turn that nobody else wants costs 24 ns.
 //!
 //! Classes are strict here as in the queues: a step for a call goes before all that is not, for as long as there are such. Within a class
 //! nobody is put off for ever: whose answer is awaited stands as it stands in a queue, by its deadline or by when it came, and what goes
 //! on after the beginning of its answer was heard stands by when more of it is wanted, or by when it came to the device. Nor does what is
 //! small pass what is wide: the first one waits until there is room for it, and the others behind it.
 //!
-//! Whose a step is and when it is wanted is looked at as the device becomes free: a guess that came true meanwhile is a call's. So is the step
-//! of a guess behind which a call has come to the same engine: until it is done nobody takes that one in.
+//! Whose a step is and when it is wanted is looked at as the device becomes free: a guess that came true meanwhile is a call's. So is the
+//! step of a guess behind which a call has come to the same engine: until it is done nobody takes that one in.
 
 use std::{
     collections::BTreeMap,
