@@ -9,7 +9,7 @@ use std::{
 use milo_models::{
     engine::{EngineError, Language},
     synthesizer::{SpeechOptions, Synthesizer},
-    text::speakable,
+    text::{clauses::Clauses, speakable},
 };
 
 use super::{Persona, Phrase};
@@ -132,12 +132,28 @@ pub(crate) async fn spoken(
     text: &str,
     language: Language,
 ) -> Result<Arc<[i16]>, EngineError> {
-    let mut speech = voice.speak(&speakable(text, language), language, SpeechOptions::default())?;
+    let words = speakable(text, language);
+    match whole(voice, &words, language).await {
+        // In the middle of a text nobody stands in for a voice, but where a clause is begun.
+        Err(EngineError::Failed { .. }) => {
+            let (mut clauses, mut samples) = (Clauses::new(), Vec::new());
+            let begun = clauses.push(&words);
+            for clause in begun.into_iter().chain(clauses.finish()) {
+                samples.extend(whole(voice, &clause, language).await?);
+            }
+            Ok(samples.into())
+        }
+        said => said.map(Into::into),
+    }
+}
+
+async fn whole(voice: &Arc<dyn Synthesizer>, words: &str, language: Language) -> Result<Vec<i16>, EngineError> {
+    let mut speech = voice.speak(words, language, SpeechOptions::default())?;
     let mut samples = Vec::new();
     while let Some(chunk) = speech.next().await {
         samples.extend(chunk?);
     }
-    Ok(samples.into())
+    Ok(samples)
 }
 
 #[cfg(test)]

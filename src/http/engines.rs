@@ -10,6 +10,7 @@ use axum::{
 };
 use milo_models::engine::Language;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -76,7 +77,11 @@ async fn reload(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let body = body.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
-    let wanted = if body.is_empty() { Ok(Wanted::default()) } else { serde_json::from_slice(&body) };
+    // Its fields by their names: serde takes a list for them too.
+    let wanted = match body.is_empty() {
+        true => Ok(Wanted::default()),
+        false => serde_json::from_slice::<Map<_, _>>(&body).and_then(|body| serde_json::from_value(Value::Object(body))),
+    };
     let Wanted { path, language } =
         wanted.map_err(|wrong| Problem::unprocessable(format!("the body is no such order: {wrong}")))?;
     let came = text.chats.change(Order { job: &engine, path: path.as_deref(), language }).await;
