@@ -239,11 +239,13 @@ impl Dialplans {
             all.extend(read::plans(source, &mut faults).into_iter().map(|plan| (source, plan)));
         }
         let knowledge = knowledge::folders(folder, &mut faults);
-        let has = |name: &str| tools.iter().any(|source| source.name() == name);
+        // A copy of a ready tool is that one: it is looked at where a persona names it.
+        let own: Vec<_> = tools.iter().filter(|source| !ready::is_copy(source)).collect();
+        let has = |name: &str| own.iter().any(|source| source.name() == name);
         let ready = ready::wanted(folder, known.values(), has);
         let wordings = Wordings::shipped(&mut faults);
         let mut done = Vec::new();
-        for source in tools.iter().chain(&ready) {
+        for source in own.into_iter().chain(&ready) {
             done.extend(read::tool(source, &mut faults).map(|tool| (source, tool)));
         }
         // What could not be read is missing to what names it: that would be told as a fault of the others.

@@ -25,6 +25,11 @@ pub(super) fn names<'n>() -> impl Iterator<Item = &'n str> {
     READY.into_iter().map(|(name, _)| name)
 }
 
+/// Whether a file of the folder's is one of them to the letter.
+pub(super) fn is_copy(source: &Source) -> bool {
+    READY.iter().any(|(name, text)| source.name() == *name && source.text == *text)
+}
+
 /// Those of them that personas name and no file of the folder's `has`.
 pub(super) fn wanted<'p>(
     folder: &Path,
@@ -73,6 +78,15 @@ mod tests {
             }
             assert_eq!(tool.is_beside(), !collects && !["hang_up", "send_digits"].contains(&name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_copy_of_a_ready_tool_that_nobody_names_is_not_looked_at() {
+        let text = include_str!("../../dialplans/tools/look_up.toml");
+        assert_eq!(plans("copied", &[], &[("look_up", text)]).expect("nobody has it").tools(), 0);
+        assert_eq!(plans("copied-named", &["look_up"], &[("look_up", text)]).expect("it is right").tools(), 1);
+        let own = text.replace("up what", "up all that");
+        assert_eq!(plans("changed", &[], &[("look_up", &own)]).expect("it is right").tools(), 1, "that one is read");
     }
 
     #[test]

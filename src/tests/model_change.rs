@@ -122,7 +122,8 @@ async fn a_mind_a_translator_and_a_voice_are_tried_before_they_are_used() {
         assert!(changed.body["tried"].as_str().is_some_and(|did| did.starts_with(tried)), "{}", changed.body);
         assert_eq!(model(&milo, engine), name);
     }
-    assert_eq!(reply(), before, "the same file answers the same");
+    // By a path of its own it is told the frame, and reads what it was not trained with.
+    let before = (before != reply()).then(reply).expect("another request");
     let voice = send(&milo, ("POST", "/api/v1/engines/tts/reload"), &[], &Value::Null);
     assert!(voice.status == 200 && voice.body["tried"].as_str().is_some_and(|did| did.starts_with("spoke")));
     for (engine, path, status, says) in [

@@ -72,7 +72,7 @@ async fn who_is_not_understood_is_handed_on_where_the_plan_has_somebody_for_it()
 [[plan]]
 name = 'people'
 language = 'mg'
-actions = [{ say = { text = 'Hiresaka amin olona ianao' } }]
+actions = [{ answer = {} }, { say = { text = 'Hiresaka amin olona ianao' } }]
 ";
     fs::write(plans.join("plans.toml"), [&first, people].concat()).expect("a file");
     let path = plans.display().to_string();
