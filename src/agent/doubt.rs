@@ -98,7 +98,7 @@ impl Conversation<'_> {
         let excuse = Excuse::of(doubt.wordless, is_relieved);
         // Who spoke into the last of them, and was not understood then either, hears it to its end.
         let was_last = Excuse::of(doubt.wordless - 1, is_relieved).is_last();
-        let yields = if was_last { Yields::ToNothing } else { Yields::ToWords };
+        let yields = if was_last { Yields::Nothing } else { Yields::Words };
         let Uttering { ending, is_interrupted, .. } = self.excuse(excuse, yields, ear, voice).await;
         ending.or((excuse.is_last() && !is_interrupted).then_some(Ending::NotUnderstood))
     }

@@ -28,13 +28,13 @@ const BACK_CHANNEL: &str = "back-channel";
 /// To what of the caller's something that is said gives way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Yields {
-    /// To words that are meant for Milo.
+    /// Words that are meant for Milo.
     #[default]
-    ToWords,
-    /// To any words: who says "eny" is there.
-    ToAnyWord,
-    /// To nothing: no answer to it is waited for.
-    ToNothing,
+    Words,
+    /// Any words: who says "eny" is there.
+    AnyWord,
+    /// Nothing: no answer to it is waited for.
+    Nothing,
 }
 
 /// Whether the reply goes on.
@@ -49,7 +49,7 @@ pub(super) enum Verdict {
 pub(super) fn verdict(said: &Transcript, spoken_for: Duration, mouth: &Mouth, voice: &Voice) -> Verdict {
     let recent = || speakable(&mouth.recent(voice, RECENT), mouth.language());
     match judge(said, spoken_for, mouth.asks(voice, ASKED), recent) {
-        Verdict::GoesOn(BACK_CHANNEL) if mouth.yields == Yields::ToAnyWord => Verdict::Interrupts,
+        Verdict::GoesOn(BACK_CHANNEL) if mouth.yields == Yields::AnyWord => Verdict::Interrupts,
         verdict => verdict,
     }
 }

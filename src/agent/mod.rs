@@ -258,7 +258,7 @@ impl Conversation<'_> {
                 Listened::Turn(heard) => heard,
                 Listened::Prompted(words) => {
                     let reply = Reply::words(&words, &self.engines.voice, tongue(&words).unwrap_or(self.language));
-                    let Uttering { heard, ending, .. } = self.say_all(reply, Yields::ToWords, ear, voice).await;
+                    let Uttering { heard, ending, .. } = self.say_all(reply, Yields::Words, ear, voice).await;
                     context.add(&heard);
                     if let Some(ending) = ending {
                         return ending;
@@ -281,7 +281,7 @@ impl Conversation<'_> {
                 Listened::Silence => {
                     doubt.has_asked = true;
                     self.record.event("are_you_there", Value::Null);
-                    let asked = self.say_as((Phrase::AreYouThere, Yields::ToAnyWord), ear, voice).await;
+                    let asked = self.say_as((Phrase::AreYouThere, Yields::AnyWord), ear, voice).await;
                     if let Some(ending) = asked.ending {
                         return ending;
                     }

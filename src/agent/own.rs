@@ -48,7 +48,7 @@ impl Uttering {
 impl Conversation<'_> {
     /// Says one of the persona's sentences; an ending as that of what it is said with.
     pub(super) async fn say(&mut self, phrase: Phrase, ear: &mut Ear, voice: &mut Voice) -> Option<Ending> {
-        self.say_as((phrase, Yields::ToWords), ear, voice).await.ending
+        self.say_as((phrase, Yields::Words), ear, voice).await.ending
     }
 
     /// The same, which gives way to this.
@@ -60,7 +60,7 @@ impl Conversation<'_> {
     ) -> Uttering {
         let said = self.say_all(self.reply_of(phrase), yields, ear, voice).await;
         // The voice has failed at words of which no sound was made before.
-        let is_free = yields == Yields::ToNothing || !ear.speaking();
+        let is_free = yields == Yields::Nothing || !ear.speaking();
         let spare = self.phrases.spare(self.persona, phrase, self.language);
         let Some((text, sound)) = spare.filter(|_| said.is_unsaid() && is_free) else {
             return said;
@@ -106,13 +106,13 @@ impl Conversation<'_> {
 
     /// Goodbye by Milo's own wish.
     pub(super) async fn leave(&mut self, ending: Ending, ear: &mut Ear, voice: &mut Voice) -> Ending {
-        let saying = self.say_as((Phrase::Goodbye, Yields::ToNothing), ear, voice);
+        let saying = self.say_as((Phrase::Goodbye, Yields::Nothing), ear, voice);
         timeout(GOODBYE, saying).await.ok().and_then(|said| said.ending).unwrap_or(ending)
     }
 
     /// Goodbye to a caller of whom nothing was heard; none where they are there after all.
     pub(super) async fn leave_silence(&mut self, ear: &mut Ear, voice: &mut Voice) -> Option<Ending> {
-        let said = self.say_as((Phrase::Goodbye, Yields::ToAnyWord), ear, voice).await;
+        let said = self.say_as((Phrase::Goodbye, Yields::AnyWord), ear, voice).await;
         let is_there = said.is_interrupted || ear.speaking();
         said.ending.or((!is_there).then_some(Ending::Silence))
     }

@@ -99,7 +99,7 @@ impl Conversation<'_> {
             };
             match noticed {
                 // Nobody answers what is said into it.
-                Noticed::Turn(_) if mouth.yields == Yields::ToNothing => {}
+                Noticed::Turn(_) if mouth.yields == Yields::Nothing => {}
                 Noticed::Turn(Decision::Onset) => {
                     self.meanwhile.withdrawn = false;
                     voice.pause();

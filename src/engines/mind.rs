@@ -83,11 +83,14 @@ pub struct Mind {
     pub(super) told: Told,
 }
 
+/// A server, and how much it is asked at once.
+type Parallel = (Arc<dyn LanguageModel>, usize);
+
 impl Mind {
-    /// The local model, and whether it does as it is told besides; `cloud` is a server, and how much it is asked at once.
+    /// The local model, and whether it does as it is told besides; `cloud` is a server, `default` who is asked first.
     pub(super) fn new(
         (local, heeds): (Arc<dyn LanguageModel>, Arc<AtomicBool>),
-        (cloud, default): (Option<(Arc<dyn LanguageModel>, usize)>, Mode),
+        (cloud, default): (Option<Parallel>, Mode),
         (hedge, purse): (Option<Duration>, Arc<Purse>),
         told: Told,
     ) -> Self {

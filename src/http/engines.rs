@@ -80,7 +80,9 @@ async fn reload(
     // Its fields by their names: serde takes a list for them too.
     let wanted = match body.is_empty() {
         true => Ok(Wanted::default()),
-        false => serde_json::from_slice::<Map<_, _>>(&body).and_then(|body| serde_json::from_value(Value::Object(body))),
+        false => {
+            serde_json::from_slice::<Map<_, _>>(&body).and_then(|body| serde_json::from_value(Value::Object(body)))
+        }
     };
     let Wanted { path, language } =
         wanted.map_err(|wrong| Problem::unprocessable(format!("the body is no such order: {wrong}")))?;

@@ -41,10 +41,10 @@ fn has(packages: &str) -> bool {
 /// Every file in a folder, with what is in it.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let read = |file: std::io::Result<fs::DirEntry>| {
-        let file = file.unwrap();
-        (file.file_name().to_string_lossy().into_owned(), fs::read(file.path()).unwrap())
+        let file = file.expect("a file");
+        (file.file_name().to_string_lossy().into_owned(), fs::read(file.path()).expect("it is read"))
     };
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(read).collect();
+    let mut files: Vec<_> = fs::read_dir(folder).expect("a folder").map(read).collect();
     files.sort();
     files
 }

@@ -128,7 +128,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "turns are moments of the clock")]
     fn a_turn_counts_those_that_are_there_before_its_first_sound() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
