@@ -36,16 +36,16 @@ fn another_release_of_the_library_is_an_error_that_names_both() {
 }
 
 fn in_the_second_process(folder: &Path) {
-    let error = Pronouncer::open(&folder.join("words"), None).err().unwrap().to_string();
+    let error = Pronouncer::open(&folder.join("words"), None).err().expect("a fault").to_string();
     told(&error);
     // The voice of calls, on the same data: refused as well, and again when asked again.
     let data = folder.join("words/espeak-ng-data");
     for _ in 0..2 {
-        told(&Espeak::load(&data).err().unwrap().to_string());
+        told(&Espeak::load(&data).err().expect("a fault").to_string());
     }
     // Without its data it does not come so far.
-    fs::remove_dir_all(&data).unwrap();
-    let error = Espeak::load(&data).err().unwrap().to_string();
+    fs::remove_dir_all(&data).expect("removed");
+    let error = Espeak::load(&data).err().expect("a fault").to_string();
     assert!(error.contains("cannot be read") && error.contains("unpacked anew"), "{error}");
 }
 

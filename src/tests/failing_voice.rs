@@ -32,7 +32,7 @@ fn without_z(at: &Path) {
 /// What a text sounds like, in samples that can be heard.
 fn heard(milo: &Running, text: &str) -> usize {
     use base64::{Engine, engine::general_purpose::STANDARD};
-    let said = send(milo, ("POST", "/api/v1/tts"), &[], &json!({ "text": text, "language": "mg" }));
+    let said = send(milo, ("POST", "/api/v1/tts"), &[], &json!({ "text": text, "language": "mg", "format": "json" }));
     assert_eq!(said.status, 200, "{said:?}");
     let sound = STANDARD.decode(said.body["audio"].as_str().expect("sound")).expect("base64");
     let samples: Vec<i16> = sound[44..].chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]])).collect();
