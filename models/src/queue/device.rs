@@ -368,8 +368,10 @@ mod tests {
     fn on_the_processor_a_call_waits_for_nobody_and_a_guess_for_a_free_core_or_until_it_comes_true() {
         let mut line = Line::new(Share::preempting(2));
         let (unsure, sure) = (of(Class::Speculative, Wanted::perhaps()), Wanted::perhaps());
-        let (guess, call) =
-            (line.share.seat(&step(&[unsure.clone()]), 1), line.share.seat(&step(&[Standing::default()]), 2));
+        let (guess, call) = (
+            line.share.seat(&step(std::slice::from_ref(&unsure)), 1),
+            line.share.seat(&step(&[Standing::default()]), 2),
+        );
         let running = [guess.turn(), call.turn(), call.turn()];
         line.waits("guess", 1, &[unsure]);
         line.waits("true", 1, &[of(Class::Speculative, sure.clone())]);

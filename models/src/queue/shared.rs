@@ -132,7 +132,8 @@ async fn talk(
 #[ignore = "a measure"]
 async fn measures_what_a_call_waits_for_the_processor() {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let ways: [(&str, fn(usize) -> Share); 3] = [
+    type Way = (&'static str, fn(usize) -> Share);
+    let ways: [Way; 3] = [
         ("no turns", |_| Share::whole(1_000)),
         ("a call waits for nobody", Share::preempting),
         ("all wait", Share::whole),
