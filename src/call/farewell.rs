@@ -1,5 +1,6 @@
-//! What a call says that needs no engine, since its sound was made at the start: that something has failed, or takes long, and the goodbye of one that
-//! Milo ends from outside of what is being done in it (somebody wants it to end, its time is up, Milo ends, the plan cannot go on).
+//! What a call says that needs no engine, since its sound was made at the start: that something has failed, or takes long, and
+//! the goodbye of one that Milo ends from outside of what is being done in it (somebody wants it to end, its time is up, Milo
+//! ends, the plan cannot go on).
 
 use std::{sync::Arc, time::Duration};
 

@@ -52,7 +52,8 @@ pub enum Action {
     /// Calls somebody else and joins the two.
     Dial(Dial),
     /// Sends the caller to somebody else: its telephone calls there itself (SIP REFER), and Milo hangs up when somebody answers; until it
-    /// tells how it went the caller hears music. If nobody does, the plan goes on; what came of it stands in `{{transfer_result}}` and in the call's event `transferred`.
+    /// tells how it went the caller hears music. If nobody does, the plan goes on; what came of it stands in
+    /// `{{transfer_result}}` and in the call's event `transferred`.
     Transfer(Transfer),
     /// The caller waits with music, for a while or until a `bridge` takes the call. Unlike with `music`, keys count, and its
     /// telephone may be told.

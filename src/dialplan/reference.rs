@@ -101,7 +101,11 @@ fn parse(lines: &[&str], indent: usize) -> Vec<Item> {
         } else if line.starts_with("#[serde(skip)]") {
             skipped = true;
         } else if !line.starts_with("#[") && !line.trim().is_empty() {
-            let line = line.strip_prefix("pub ").unwrap_or(line).trim_end_matches(',');
+            let line = ["pub ", "pub(super) "]
+                .iter()
+                .find_map(|visible| line.strip_prefix(visible))
+                .unwrap_or(line)
+                .trim_end_matches(',');
             let mut item =
                 Item { name: line.into(), kind: String::new(), said: std::mem::take(&mut said), fields: Vec::new() };
             if let Some((name, kind)) = line.split_once(": ") {

@@ -259,7 +259,8 @@ impl Engines {
         self.swaps.made_by(jobs)
     }
 
-    /// Puts the model that is wanted in the place of that of an engine of this process, one of [`CHANGEABLE`], once it has done its work on trial; a language model reads the `prompts` once. Calls that are up go on.
+    /// Puts the model that is wanted in the place of that of an engine of this process, one of [`CHANGEABLE`], once it has done its work on
+    /// trial; a language model reads the `prompts` once. Calls that are up go on.
     ///
     /// # Errors
     /// Why the one of before stays.

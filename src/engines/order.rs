@@ -24,7 +24,17 @@ impl Order<'_> {
     /// # Errors
     /// The path leads where nothing may be read, or the engine has no models for single languages.
     pub(super) fn placed(self, start: &Config, now: &Config) -> Result<Config, String> {
-        let mut config = if self.language.is_some() { now.clone() } else { start.clone() };
+        let mut config = now.clone();
+        if self.language.is_none() {
+            // The other engines keep what came since.
+            let (engines, own) = (&mut config.engines, start.engines.clone());
+            match self.job {
+                "stt" => engines.stt = own.stt,
+                "translate" => engines.translate = own.translate,
+                "llm" => engines.llm = own.llm,
+                _ => engines.tts = own.tts,
+            }
+        }
         let found = self.path.map(|path| self.permitted(start, path)).transpose()?;
         let by_start = self.place(&mut start.clone())?.clone();
         let place = self.place(&mut config)?;
@@ -142,6 +152,8 @@ mod tests {
         );
         let back = Order { job: "tts", path: None, language: Some(Language::Mg) }.placed(&start, &both).expect("back");
         assert_eq!((back.engines.tts.voices.mg, back.engines.tts.voices.fr), (None, there("two")));
+        let beside = Order { job: "llm", path: None, language: None }.placed(&start, &both).expect("another engine's");
+        assert_eq!(beside.engines.tts.voices.fr, there("two"), "it stays as it is");
         let whole = Order { job: "tts", path: None, language: None }.placed(&start, &both).expect("as at the start");
         assert_eq!(whole.engines.tts.voices.fr, None);
         let mut one = start.clone();
